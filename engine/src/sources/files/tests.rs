@@ -1,0 +1,686 @@
+//! The walk over real files.
+
+use super::*;
+use crate::format::node::{NodeType, Time};
+use crate::ops::source::{Body, Item, Skipped, SourceDir, Stat};
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// All that a walk shows, paths relative to the directory under test (what leads there is left out).
+#[derive(Default)]
+struct Seen {
+    top: Vec<u8>,
+    /// `name/` for entered directories, `name` for leaves, `..` for left ones.
+    order: Vec<String>,
+    stats: HashMap<Vec<u8>, (Stat, Arc<dyn SourceDir>)>,
+    skipped: Vec<(String, Skipped)>,
+    failed: Vec<(String, io::ErrorKind)>,
+    depth: usize,
+    deepest: usize,
+    leaves: usize,
+    only_count: bool,
+}
+
+impl Seen {
+    fn short(&self, path: &[u8]) -> Option<Vec<u8>> {
+        Some(
+            path.strip_prefix(self.top.as_slice())?
+                .strip_prefix(b"/")?
+                .to_vec(),
+        )
+    }
+    fn note(&mut self, item: Item<'_>, mark: &str) {
+        if self.only_count {
+            return;
+        }
+        if let Some(path) = self.short(&item.dir.path(item.name)) {
+            self.order.push(format!("{}{mark}", path.escape_ascii()));
+            self.stats.insert(path, (*item.stat, Arc::clone(item.dir)));
+        }
+    }
+    fn of(&self, path: &str) -> (&Stat, &Arc<dyn SourceDir>) {
+        let (stat, dir) = &self.stats[path.as_bytes()];
+        (stat, dir)
+    }
+    fn open(&self, path: &str) -> io::Result<Box<dyn Body>> {
+        self.of(path)
+            .1
+            .open(path.rsplit('/').next().unwrap().as_bytes())
+    }
+    fn metadata(&self, path: &str) -> crate::format::node::Metadata {
+        let (stat, dir) = self.of(path);
+        let (metadata, unread) = dir
+            .metadata(path.rsplit('/').next().unwrap().as_bytes(), stat)
+            .unwrap();
+        assert_eq!(unread, Vec::<String>::new());
+        metadata
+    }
+}
+
+impl Visitor for Seen {
+    fn enter(&mut self, item: Item<'_>) -> Result<bool, Stop> {
+        self.depth += 1;
+        self.deepest = self.deepest.max(self.depth);
+        self.note(item, "/");
+        Ok(true)
+    }
+    fn leaf(&mut self, item: Item<'_>) -> Result<(), Stop> {
+        self.leaves += 1;
+        self.note(item, "");
+        Ok(())
+    }
+    fn leave(&mut self) -> Result<(), Stop> {
+        self.depth -= 1;
+        Ok(())
+    }
+    fn failed(&mut self, path: &[u8], error: io::Error) -> Result<(), Stop> {
+        let path = self.short(path).unwrap_or_else(|| path.to_vec());
+        self.failed
+            .push((path.escape_ascii().to_string(), error.kind()));
+        Ok(())
+    }
+    fn skipped(&mut self, path: &[u8], why: Skipped) -> Result<(), Stop> {
+        let path = self.short(path).unwrap_or_else(|| path.to_vec());
+        self.skipped.push((path.escape_ascii().to_string(), why));
+        Ok(())
+    }
+}
+
+fn walked(top: &Path, options: Options) -> Seen {
+    let mut seen = Seen {
+        top: top.canonicalize().unwrap().into_os_string().into_vec(),
+        ..Seen::default()
+    };
+    let options = if options.paths.is_empty() {
+        Options {
+            paths: vec![top.to_owned()],
+            ..options
+        }
+    } else {
+        options
+    };
+    FileSource::new(options).unwrap().walk(&mut seen).unwrap();
+    assert_eq!(seen.depth, 0, "every enter has its leave");
+    seen
+}
+
+fn make(top: &Path, names: &[&str]) {
+    for name in names {
+        let path = top.join(name);
+        if name.ends_with('/') {
+            std::fs::create_dir_all(path).unwrap();
+        } else {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, name).unwrap();
+        }
+    }
+}
+
+fn is_root(test: &str) -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("skipped: needs root: {test}");
+    }
+    root
+}
+
+#[test]
+fn the_tree_comes_in_byte_order_with_its_ancestors() {
+    let home = tempfile::tempdir().unwrap();
+    make(home.path(), &["a/y", "a/x", "a.b", "B", "a-/z", "empty/"]);
+    std::fs::write(home.path().join(OsStr::from_bytes(b"\xff\n")), b"").unwrap();
+    let mut seen = walked(home.path(), Options::default());
+    assert_eq!(
+        seen.order,
+        [
+            "B", "a/", "a/x", "a/y", "a-/", "a-/z", "a.b", "empty/", "\\xff\\n"
+        ]
+    );
+    assert!(seen.skipped.is_empty() && seen.failed.is_empty());
+    let (stat, _) = seen.of("a/x");
+    let real = home.path().join("a/x").symlink_metadata().unwrap();
+    assert_eq!(
+        (stat.node_type, stat.size, stat.inode, stat.mode),
+        (NodeType::File, 3, real.ino(), real.mode() & 0o7777)
+    );
+    assert_eq!(
+        stat.mtime,
+        Time {
+            seconds: real.mtime(),
+            nanoseconds: real.mtime_nsec() as u32
+        }
+    );
+    // Ancestors come with their own metadata and only the child that leads here.
+    seen = Seen {
+        top: b"/".to_vec(),
+        ..Seen::default()
+    };
+    seen.top.clear();
+    FileSource::new(Options {
+        paths: vec![home.path().join("a")],
+        ..Options::default()
+    })
+    .unwrap()
+    .walk(&mut seen)
+    .unwrap();
+    let depth = home.path().canonicalize().unwrap().components().count();
+    assert_eq!(seen.order.len(), depth + 2, "{:?}", seen.order);
+    assert_eq!(
+        seen.of("tmp").0.mode,
+        Path::new("/tmp").metadata().unwrap().mode() & 0o7777
+    );
+}
+
+#[test]
+fn several_paths_links_and_what_is_missing() {
+    let home = tempfile::tempdir().unwrap();
+    make(home.path(), &["a/b/c/x", "a/b/d", "a/e/f", "g", "h/"]);
+    std::os::unix::fs::symlink("a", home.path().join("link")).unwrap();
+    let paths = |names: &[&str]| Options {
+        paths: names.iter().map(|name| home.path().join(name)).collect(),
+        ..Options::default()
+    };
+    let seen = walked(home.path(), paths(&["g", "a/b", "a/b/c", "a/e/f", "link"]));
+    assert_eq!(
+        seen.order,
+        [
+            "a/", "a/b/", "a/b/c/", "a/b/c/x", "a/b/d", "a/e/", "a/e/f", "g", "link"
+        ]
+    );
+    assert_eq!(seen.metadata("link").link_target, b"a");
+    let seen = walked(home.path(), paths(&["link/"]));
+    assert_eq!(seen.order.first().map(String::as_str), Some("a/"));
+    let error = FileSource::new(paths(&["g", "nothing"])).unwrap_err();
+    assert_eq!(error.path, home.path().join("nothing"));
+    let source = FileSource::new(paths(&["g", "h"])).unwrap();
+    assert_eq!(source.paths().len(), 2);
+    std::fs::remove_file(home.path().join("g")).unwrap();
+    std::fs::remove_dir(home.path().join("h")).unwrap();
+    let mut seen = Seen {
+        top: home
+            .path()
+            .canonicalize()
+            .unwrap()
+            .into_os_string()
+            .into_vec(),
+        ..Seen::default()
+    };
+    source.walk(&mut seen).unwrap();
+    assert_eq!(
+        seen.failed,
+        [
+            ("g".to_owned(), io::ErrorKind::NotFound),
+            ("h".to_owned(), io::ErrorKind::NotFound)
+        ]
+    );
+}
+
+#[test]
+fn a_tree_of_three_thousand_levels() {
+    let home = tempfile::tempdir().unwrap();
+    let mut fd: std::os::fd::OwnedFd = std::fs::File::open(home.path()).unwrap().into();
+    let name = "n".repeat(100);
+    for _ in 0..3_000 {
+        rustix::fs::mkdirat(&fd, &*name, rustix::fs::Mode::RWXU).unwrap();
+        fd = rustix::fs::openat(
+            &fd,
+            &*name,
+            rustix::fs::OFlags::RDONLY,
+            rustix::fs::Mode::empty(),
+        )
+        .unwrap();
+    }
+    drop(
+        rustix::fs::openat(
+            &fd,
+            "file",
+            rustix::fs::OFlags::CREATE,
+            rustix::fs::Mode::RWXU,
+        )
+        .unwrap(),
+    );
+    let mut seen = Seen {
+        top: home
+            .path()
+            .canonicalize()
+            .unwrap()
+            .into_os_string()
+            .into_vec(),
+        only_count: true,
+        ..Seen::default()
+    };
+    FileSource::new(Options {
+        paths: vec![home.path().to_owned()],
+        ..Options::default()
+    })
+    .unwrap()
+    .walk(&mut seen)
+    .unwrap();
+    assert!(seen.failed.is_empty(), "{:?}", seen.failed);
+    assert_eq!((seen.leaves, seen.depth), (1, 0));
+    assert!(seen.deepest > 3_000);
+}
+
+#[test]
+fn twenty_thousand_entries() {
+    let home = tempfile::tempdir().unwrap();
+    for number in 0..20_000 {
+        std::fs::write(home.path().join(format!("{number}")), b"").unwrap();
+    }
+    let seen = walked(home.path(), Options::default());
+    assert_eq!(seen.order.len(), 20_000);
+    assert!(seen.order.is_sorted());
+}
+
+#[test]
+fn patterns_sizes_and_marks() {
+    let home = tempfile::tempdir().unwrap();
+    make(
+        home.path(),
+        &[
+            "a/x.tmp",
+            "a/keep.tmp",
+            "b/n/deep/x",
+            "c/CACHEDIR.TAG",
+            "c/x",
+            "c/d/x",
+            "d/CACHEDIR.TAG",
+            "d/x",
+            "e/.no",
+            "e/x",
+            "big",
+            "f/.hdr",
+            "f/x",
+        ],
+    );
+    std::fs::write(
+        home.path().join("c/CACHEDIR.TAG"),
+        b"Signature: 8a477f597d28d172789f06886806bc55\n# more",
+    )
+    .unwrap();
+    std::fs::write(home.path().join("f/.hdr"), b"yes, really").unwrap();
+    std::fs::write(home.path().join("big"), [7; 100]).unwrap();
+    let mut excludes = Excludes::default();
+    excludes
+        .add_lines(b"*.tmp\n!keep.tmp\nn/deep", false)
+        .unwrap();
+    let marks = [&b".no"[..], b".hdr:yes", b".none:x"].map(|mark| Mark::parse(mark).unwrap());
+    let options = Options {
+        excludes,
+        exclude_caches: true,
+        exclude_if_present: marks.to_vec(),
+        exclude_larger_than: Some(99),
+        ..Options::default()
+    };
+    let seen = walked(home.path(), options.clone());
+    let expected = [
+        "a/",
+        "a/keep.tmp",
+        "b/",
+        "b/n/",
+        "c/",
+        "c/CACHEDIR.TAG",
+        "d/",
+        "d/CACHEDIR.TAG",
+        "d/x",
+        "e/",
+        "e/.no",
+        "f/",
+        "f/.hdr",
+    ];
+    assert_eq!(seen.order, expected);
+    let mut skipped: Vec<_> = seen
+        .skipped
+        .iter()
+        .map(|(path, why)| (path.as_str(), *why))
+        .collect();
+    skipped.sort_by_key(|(path, _)| *path);
+    use Skipped::{Excluded, Marked};
+    assert_eq!(
+        skipped,
+        [
+            ("a/x.tmp", Excluded),
+            ("b/n/deep", Excluded),
+            ("big", Excluded),
+            ("c", Marked),
+            ("e", Marked),
+            ("f", Marked)
+        ]
+    );
+    // A path named beneath a mark is wanted all the same.
+    let seen = walked(
+        home.path(),
+        Options {
+            paths: vec![home.path().to_owned(), home.path().join("c/d/x")],
+            ..options
+        },
+    );
+    assert!(seen.order.contains(&"c/d/x".to_owned()) && !seen.order.contains(&"c/x".to_owned()));
+    assert_eq!(Mark::parse(b"a/b"), None);
+    assert_eq!(Mark::parse(b":x"), None);
+}
+
+#[test]
+fn our_own_directories_are_recognised_by_what_they_are() {
+    let home = tempfile::tempdir().unwrap();
+    make(home.path(), &["repo/data", "x"]);
+    std::os::unix::fs::symlink("repo", home.path().join("alias")).unwrap();
+    let seen = walked(
+        home.path(),
+        Options {
+            own: vec![home.path().join("alias"), home.path().join("not yet")],
+            ..Options::default()
+        },
+    );
+    assert_eq!(seen.order, ["alias", "x"]);
+    assert_eq!(seen.skipped, [("repo".to_owned(), Skipped::Ourselves)]);
+}
+
+#[test]
+fn hard_links_share_a_group() {
+    let home = tempfile::tempdir().unwrap();
+    make(home.path(), &["a", "d/"]);
+    std::fs::hard_link(home.path().join("a"), home.path().join("d/b")).unwrap();
+    let seen = walked(home.path(), Options::default());
+    let group = seen.of("a").0.link_group.expect("two names");
+    assert_eq!(Some(group), seen.of("d/b").0.link_group);
+    assert_eq!(seen.of("d").0.link_group, None);
+    assert_eq!(
+        seen.open("a").unwrap().stat().unwrap().unwrap(),
+        *seen.of("a").0
+    );
+}
+
+#[test]
+fn holes_are_found_and_files_read_again() {
+    use std::os::unix::fs::FileExt;
+    let home = tempfile::tempdir().unwrap();
+    let file = std::fs::File::create(home.path().join("sparse")).unwrap();
+    file.write_all_at(&[1; 4096], 1 << 20).unwrap();
+    file.set_len(80 << 20).unwrap();
+    let seen = walked(home.path(), Options::default());
+    assert!(seen.of("sparse").0.allocated < 1 << 20);
+    let mut body = seen.open("sparse").unwrap();
+    let range = body.next_data(0).unwrap().unwrap();
+    assert!(
+        range.start <= 1 << 20 && range.end >= (1 << 20) + 4096 && range.end < 80 << 20,
+        "{range:?}"
+    );
+    let mut byte = [0];
+    assert_eq!(body.next_data(1 << 20).unwrap().unwrap().start, 1 << 20);
+    assert_eq!((body.read(&mut byte).unwrap(), byte[0]), (1, 1));
+    assert_eq!(body.next_data(range.end).unwrap(), None);
+    assert_eq!(body.next_data(1 << 40).unwrap(), None);
+    body.rewind().unwrap();
+    let mut all = vec![0; 1 << 20];
+    let mut total = 0;
+    loop {
+        match body.read(&mut all).unwrap() {
+            0 => break,
+            length => total += length,
+        }
+    }
+    assert_eq!(total, 80 << 20);
+    body.release();
+}
+
+#[test]
+fn reading_leaves_the_page_cache_as_it_was() {
+    // On a real disk: tmpfs has nothing but the cache.
+    let home = tempfile::tempdir_in("/var/tmp").unwrap();
+    let cached = |name: &str, offset: u64| {
+        let fd = std::fs::File::open(home.path().join(name)).unwrap();
+        rustix::fs::fadvise(&fd, 0, None, rustix::fs::Advice::Random).unwrap();
+        rustix::io::preadv2(
+            &fd,
+            &mut [io::IoSliceMut::new(&mut [0])],
+            offset,
+            rustix::io::ReadWriteFlags::NOWAIT,
+        ) != Err(rustix::io::Errno::AGAIN)
+    };
+    for name in ["cold", "warm", "small"] {
+        std::fs::write(
+            home.path().join(name),
+            vec![5; if name == "small" { 5_000 } else { 70 << 20 }],
+        )
+        .unwrap();
+        let file = std::fs::File::open(home.path().join(name)).unwrap();
+        file.sync_all().unwrap();
+        if name != "warm" {
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        }
+    }
+    if cached("cold", 5 << 20) || !cached("warm", 5 << 20) {
+        eprintln!("skipped: this file system does not tell what is cached");
+        return;
+    }
+    let seen = walked(home.path(), Options::default());
+    for name in ["cold", "warm", "small"] {
+        let mut body = seen.open(name).unwrap();
+        let mut buffer = vec![0; 1 << 20];
+        while body.read(&mut buffer).unwrap() > 0 {}
+        body.release();
+    }
+    assert!(
+        !cached("cold", 50 << 20) && !cached("small", 0),
+        "we brought these in"
+    );
+    assert!(cached("warm", 50 << 20), "this was there before us");
+}
+
+#[test]
+fn what_is_not_a_file_never_blocks() {
+    let home = tempfile::tempdir().unwrap();
+    make(home.path(), &["x"]);
+    let dir = std::fs::File::open(home.path()).unwrap();
+    rustix::fs::mknodat(
+        &dir,
+        "fifo",
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RWXU,
+        0,
+    )
+    .unwrap();
+    std::os::unix::net::UnixListener::bind(home.path().join("socket")).unwrap();
+    let seen = walked(home.path(), Options::default());
+    assert_eq!(seen.order, ["fifo", "socket", "x"]);
+    assert_eq!(
+        (seen.of("fifo").0.node_type, seen.of("socket").0.node_type),
+        (NodeType::Fifo, NodeType::Socket)
+    );
+    assert_eq!(seen.metadata("fifo").node_type, NodeType::Fifo);
+    assert_eq!(seen.metadata("socket").size, 0);
+    // Another kind of thing has taken the file's place since the walk.
+    std::fs::remove_file(home.path().join("x")).unwrap();
+    std::fs::rename(home.path().join("fifo"), home.path().join("x")).unwrap();
+    assert!(seen.open("x").is_err());
+    let (stat, dir) = seen.of("x");
+    assert_eq!(
+        dir.metadata(b"x", stat).unwrap_err().kind(),
+        io::ErrorKind::StaleNetworkFileHandle
+    );
+    std::fs::remove_file(home.path().join("x")).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", home.path().join("x")).unwrap();
+    assert!(seen.open("x").is_err(), "links are not followed");
+    assert_eq!(
+        dir.open(b"../x").err().unwrap().kind(),
+        io::ErrorKind::InvalidInput
+    );
+}
+
+#[test]
+fn attributes_acls_capabilities_flags_and_devices() {
+    if !is_root("attributes_acls_capabilities_flags_and_devices") {
+        return;
+    }
+    let home = tempfile::tempdir_in("/var/tmp").unwrap();
+    make(home.path(), &["x", "d/"]);
+    std::os::unix::fs::symlink("x", home.path().join("l")).unwrap();
+    let at = |name: &str| home.path().join(name);
+    let set = |name: &str, key: &str, value: &[u8]| {
+        rustix::fs::lsetxattr(at(name), key, value, rustix::fs::XattrFlags::empty()).unwrap()
+    };
+    set("x", "user.long", &[7; 3_000]);
+    set("x", "trusted.t", b"");
+    set("x", "security.capability", CAPABILITY);
+    set("x", "system.posix_acl_access", ACL);
+    set("d", "system.posix_acl_default", ACL);
+    set("l", "trusted.on-a-link", b"1");
+    let flagged = std::fs::File::open(at("d")).unwrap();
+    let before = rustix::fs::ioctl_getflags(&flagged).unwrap();
+    rustix::fs::ioctl_setflags(
+        &flagged,
+        before | rustix::fs::IFlags::NODUMP | rustix::fs::IFlags::NOATIME,
+    )
+    .unwrap();
+    let dir = std::fs::File::open(home.path()).unwrap();
+    let number = rustix::fs::makedev(1, 3);
+    rustix::fs::mknodat(
+        &dir,
+        "null",
+        rustix::fs::FileType::CharacterDevice,
+        rustix::fs::Mode::RWXU,
+        number,
+    )
+    .unwrap();
+    let seen = walked(home.path(), Options::default());
+    let names = |path: &str| {
+        seen.metadata(path)
+            .xattrs
+            .into_iter()
+            .map(|xattr| String::from_utf8(xattr.name).unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        names("x"),
+        [
+            "security.capability",
+            "system.posix_acl_access",
+            "trusted.t",
+            "user.long"
+        ]
+    );
+    assert_eq!(seen.metadata("x").xattrs[3].value, [7; 3_000]);
+    assert_eq!(seen.metadata("x").xattrs[1].value, ACL);
+    assert_eq!(names("d"), ["system.posix_acl_default"]);
+    assert_eq!(names("l"), ["trusted.on-a-link"]);
+    assert_eq!(
+        seen.metadata("d").flags,
+        0xC0,
+        "nodump and noatime, and nothing of the file system's own"
+    );
+    let null = seen.metadata("null");
+    assert_eq!(
+        (null.node_type, null.device, null.user.as_slice()),
+        (NodeType::CharDevice, (1, 3), &b"root"[..])
+    );
+}
+
+/// `cap_net_bind_service=ep` as the kernel stores it, revision 2.
+const CAPABILITY: &[u8] = &[1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// user::rw-, user:1:r--, group::r--, mask::r--, other::---
+const ACL: &[u8] = &[
+    2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 1, 0, 0, 0, 4, 0, 4, 0, 255, 255, 255,
+    255, 16, 0, 4, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255,
+];
+
+#[test]
+fn other_file_systems() {
+    if !is_root("other_file_systems") {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    make(home.path(), &["a", "m/", "z"]);
+    let mount = home.path().join("m");
+    if !std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "vault-test"])
+        .arg(&mount)
+        .status()
+        .is_ok_and(|status| status.success())
+    {
+        eprintln!("skipped: mount is not allowed here");
+        return;
+    }
+    make(&mount, &["in/side", "top"]);
+    let walk = |options| std::panic::catch_unwind(|| walked(home.path(), options));
+    let stay = Options {
+        one_file_system: true,
+        ..Options::default()
+    };
+    let both = Options {
+        paths: vec![home.path().to_owned(), mount.clone()],
+        ..stay.clone()
+    };
+    let through = Options {
+        paths: vec![home.path().to_owned(), mount.join("in")],
+        ..stay.clone()
+    };
+    let seen = [Options::default(), stay, both, through].map(walk);
+    assert!(
+        std::process::Command::new("umount")
+            .arg("-l")
+            .arg(&mount)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let [all, stay, both, through] = seen.map(Result::unwrap);
+    let everything = ["a", "m/", "m/in/", "m/in/side", "m/top", "z"];
+    assert_eq!(all.order, everything);
+    assert_eq!(stay.order, ["a", "m/", "z"]);
+    assert_eq!(stay.skipped, [("m".to_owned(), Skipped::OtherFileSystem)]);
+    assert_eq!(
+        both.order, everything,
+        "a path that is named is wanted wherever it lies"
+    );
+    assert_eq!(through.order, ["a", "m/", "m/in/", "m/in/side", "z"]);
+}
+
+#[test]
+fn a_directory_that_may_not_be_read() {
+    if !is_root("a_directory_that_may_not_be_read") {
+        return;
+    }
+    // As root everything may be read: a child of this test binary does it as nobody.
+    let home = tempfile::tempdir().unwrap();
+    make(home.path(), &["a/shut/x", "b"]);
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+    std::fs::set_permissions(
+        home.path().join("a/shut"),
+        std::fs::Permissions::from_mode(0o711),
+    )
+    .unwrap();
+    let done = crate::sources::tree_target::as_nobody(
+        "sources::files::tests::as_nobody_walks",
+        home.path(),
+    );
+    assert!(done);
+}
+
+/// Run by the test above in a child process; by itself it has nothing to do.
+#[test]
+fn as_nobody_walks() {
+    let Some(home) = std::env::var_os("VAULT_TEST_AS_NOBODY") else {
+        return;
+    };
+    let home = Path::new(&home);
+    // Search permission is enough on the way (`home` cannot be listed), and what cannot be listed is shown, told, and left.
+    let seen = walked(
+        home,
+        Options {
+            paths: vec![home.join("a")],
+            ..Options::default()
+        },
+    );
+    assert_eq!(seen.order, ["a/", "a/shut/"]);
+    assert_eq!(
+        seen.failed,
+        [("a/shut".to_owned(), io::ErrorKind::PermissionDenied)]
+    );
+}
