@@ -121,4 +121,5 @@ impl Source for FileSource {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;

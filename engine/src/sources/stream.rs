@@ -8,11 +8,14 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// The stream until it is taken.
+type Reader = Arc<Mutex<Option<Box<dyn Read + Send>>>>;
+
 /// One stream that becomes one file. It can be opened once; its length is not known before its end.
 pub struct StreamSource {
     names: Vec<Vec<u8>>,
     stat: Stat,
-    reader: Arc<Mutex<Option<Box<dyn Read + Send>>>>,
+    reader: Reader,
 }
 
 impl StreamSource {
@@ -115,7 +118,7 @@ impl Source for StreamSource {
 /// A made-up directory; the innermost holds the file.
 struct StreamDir {
     path: Vec<u8>,
-    file: Option<(Vec<u8>, Arc<Mutex<Option<Box<dyn Read + Send>>>>)>,
+    file: Option<(Vec<u8>, Reader)>,
 }
 
 impl SourceDir for StreamDir {
@@ -180,6 +183,7 @@ impl Body for StreamBody {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::ops::source::Skipped;

@@ -195,6 +195,7 @@ fn tidied(text: &[u8], anchored: bool) -> Vec<&[u8]> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

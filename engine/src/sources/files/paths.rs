@@ -166,6 +166,7 @@ pub fn expand(pattern: &[u8]) -> io::Result<Vec<PathBuf>> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -2,12 +2,13 @@
 
 use super::*;
 use crate::format::node::{NodeType, Time};
+use crate::ops::source::Skipped::{Excluded, Marked};
 use crate::ops::source::{Body, Item, Skipped, SourceDir, Stat};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 /// All that a walk shows, paths relative to the directory under test (what leads there is left out).
@@ -339,7 +340,6 @@ fn patterns_sizes_and_marks() {
         .map(|(path, why)| (path.as_str(), *why))
         .collect();
     skipped.sort_by_key(|(path, _)| *path);
-    use Skipped::{Excluded, Marked};
     assert_eq!(
         skipped,
         [
@@ -397,7 +397,6 @@ fn hard_links_share_a_group() {
 
 #[test]
 fn holes_are_found_and_files_read_again() {
-    use std::os::unix::fs::FileExt;
     let home = tempfile::tempdir().unwrap();
     let file = std::fs::File::create(home.path().join("sparse")).unwrap();
     file.write_all_at(&[1; 4096], 1 << 20).unwrap();
@@ -522,7 +521,7 @@ fn attributes_acls_capabilities_flags_and_devices() {
     std::os::unix::fs::symlink("x", home.path().join("l")).unwrap();
     let at = |name: &str| home.path().join(name);
     let set = |name: &str, key: &str, value: &[u8]| {
-        rustix::fs::lsetxattr(at(name), key, value, rustix::fs::XattrFlags::empty()).unwrap()
+        rustix::fs::lsetxattr(at(name), key, value, rustix::fs::XattrFlags::empty()).unwrap();
     };
     set("x", "user.long", &[7; 3_000]);
     set("x", "trusted.t", b"");
@@ -649,7 +648,6 @@ fn a_directory_that_may_not_be_read() {
     // As root everything may be read: a child of this test binary does it as nobody.
     let home = tempfile::tempdir().unwrap();
     make(home.path(), &["a/shut/x", "b"]);
-    use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
     std::fs::set_permissions(
         home.path().join("a/shut"),
@@ -683,4 +681,162 @@ fn as_nobody_walks() {
         seen.failed,
         [("a/shut".to_owned(), io::ErrorKind::PermissionDenied)]
     );
+}
+
+/// Does something to the tree when it comes to the deepest file.
+struct Meddler<'a> {
+    seen: Seen,
+    meddle: &'a dyn Fn(),
+}
+
+impl Visitor for Meddler<'_> {
+    fn enter(&mut self, item: Item<'_>) -> Result<bool, Stop> {
+        self.seen.enter(item)
+    }
+    fn leaf(&mut self, item: Item<'_>) -> Result<(), Stop> {
+        if item.name == b"deepest" {
+            (self.meddle)();
+        }
+        self.seen.leaf(item)
+    }
+    fn leave(&mut self) -> Result<(), Stop> {
+        self.seen.leave()
+    }
+    fn failed(&mut self, path: &[u8], error: io::Error) -> Result<(), Stop> {
+        self.seen.failed(path, error)
+    }
+    fn skipped(&mut self, path: &[u8], why: Skipped) -> Result<(), Stop> {
+        self.seen.skipped(path, why)
+    }
+}
+
+/// 300 levels of `d`, each with a file `e` after it; level 50 is moved away while the walk is at the bottom, which holds no descriptor up there.
+fn meddled(meddle: impl Fn(&Path)) -> Seen {
+    let home = tempfile::tempdir().unwrap();
+    let top = home.path().canonicalize().unwrap();
+    let deepest = top.join(vec!["d"; 300].join("/"));
+    std::fs::create_dir_all(&deepest).unwrap();
+    std::fs::write(deepest.join("deepest"), b"").unwrap();
+    for level in 0..300 {
+        std::fs::write(top.join(vec!["d"; level].join("/")).join("e"), b"").unwrap();
+    }
+    let seen = Seen {
+        top: top.as_os_str().as_bytes().to_vec(),
+        only_count: true,
+        ..Seen::default()
+    };
+    let mut visitor = Meddler {
+        seen,
+        meddle: &|| meddle(&top),
+    };
+    let source = FileSource::new(Options {
+        paths: vec![top.clone()],
+        ..Options::default()
+    })
+    .unwrap();
+    source.walk(&mut visitor).unwrap();
+    assert_eq!(visitor.seen.depth, 0);
+    visitor.seen
+}
+
+#[test]
+fn the_way_back_survives_what_others_do() {
+    let path = |top: &Path, levels| top.join(vec!["d"; levels].join("/"));
+    // `..` of what was moved leads elsewhere; the way down from the root still leads to level 49.
+    let seen = meddled(|top| std::fs::rename(path(top, 50), top.join("z")).unwrap());
+    assert_eq!((seen.leaves, seen.failed.len()), (301, 0));
+    // Level 49 itself has gone, by both ways: its `e` and those above it that can no longer be told to be what they were.
+    let seen = meddled(|top| {
+        std::fs::rename(path(top, 50), top.join("z")).unwrap();
+        // Moved, not removed: its inode number would be given to the next directory at once.
+        std::fs::rename(path(top, 49), top.join("y")).unwrap();
+        std::fs::create_dir(path(top, 49)).unwrap();
+    });
+    assert_eq!(seen.leaves, 300);
+    assert_eq!(
+        seen.failed,
+        [(
+            vec!["d"; 49].join("/"),
+            io::ErrorKind::StaleNetworkFileHandle
+        )]
+    );
+}
+
+#[test]
+fn what_vanishes_is_told() {
+    let home = tempfile::tempdir().unwrap();
+    let top = home.path().canonicalize().unwrap();
+    make(&top, &["a/deepest", "a/f", "a/g/x", "b"]);
+    let meddle = || {
+        std::fs::remove_file(top.join("a/f")).unwrap();
+        std::fs::remove_dir_all(top.join("a/g")).unwrap();
+        std::os::unix::fs::symlink("/", top.join("a/g")).unwrap();
+    };
+    let seen = Seen {
+        top: top.as_os_str().as_bytes().to_vec(),
+        ..Seen::default()
+    };
+    let mut visitor = Meddler {
+        seen,
+        meddle: &meddle,
+    };
+    FileSource::new(Options {
+        paths: vec![top.clone()],
+        ..Options::default()
+    })
+    .unwrap()
+    .walk(&mut visitor)
+    .unwrap();
+    assert_eq!(visitor.seen.order, ["a/", "a/deepest", "a/g", "b"]);
+    assert_eq!(
+        visitor.seen.failed,
+        [("a/f".to_owned(), io::ErrorKind::NotFound)]
+    );
+}
+
+#[test]
+fn long_trails_are_dropped_without_recursion() {
+    let mut trail = directory::Trail::root();
+    for _ in 0..200_000 {
+        trail = directory::Trail::below(&trail, b"x");
+    }
+    assert_eq!(trail.path().len(), 400_000);
+}
+
+/// `VAULT_WALK=/path cargo test --release -p vault-engine --lib by_hand -- --ignored --nocapture`
+#[test]
+#[ignore = "by hand: measures a walk of what VAULT_WALK names"]
+fn walk_by_hand() {
+    let path = std::env::var_os("VAULT_WALK").expect("VAULT_WALK names a directory");
+    let mut excludes = Excludes::default();
+    for number in 0..std::env::var("VAULT_PATTERNS").map_or(0, |count| count.parse().unwrap()) {
+        excludes
+            .add(format!("pattern-{number}*x").as_bytes(), false)
+            .unwrap();
+    }
+    let source = FileSource::new(Options {
+        paths: vec![path.into()],
+        excludes,
+        ..Options::default()
+    })
+    .unwrap();
+    for _ in 0..3 {
+        let mut seen = Seen {
+            only_count: true,
+            ..Seen::default()
+        };
+        let start = std::time::Instant::now();
+        source.walk(&mut seen).unwrap();
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let peak = status
+            .lines()
+            .find(|line| line.starts_with("VmHWM"))
+            .unwrap_or_default();
+        let each = start.elapsed().as_secs_f64() * 1e6 / seen.leaves as f64;
+        eprintln!(
+            "{} leaves, {:.3} s, {each:.2} us a leaf, {peak}",
+            seen.leaves,
+            start.elapsed().as_secs_f64()
+        );
+    }
 }

@@ -119,6 +119,7 @@ impl Listing {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use std::os::fd::AsFd;
