@@ -1,5 +1,6 @@
 //! The file system as a source: what to walk, what to leave out.
 
+mod body;
 mod directory;
 pub mod exclude;
 pub(super) mod metadata;

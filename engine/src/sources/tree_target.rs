@@ -1,6 +1,7 @@
 //! A directory of this machine as the destination of a restore. Nothing done through it leaves that directory: every step is one component,
 //! links are never followed, and what stands in the way is refused or replaced, never written through.
 
+mod descriptor;
 mod directory;
 mod dress;
 mod file;
@@ -11,7 +12,8 @@ pub use owner::{BadOwnerMap, OwnerMap};
 
 use crate::ops::target::TargetDir;
 use crate::sources::system::{Devices, Identity, statx_of};
-use directory::{Descriptor, Directory};
+use descriptor::Descriptor;
+use directory::Directory;
 use owner::Ownership;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;

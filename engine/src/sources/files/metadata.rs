@@ -2,9 +2,10 @@
 
 use crate::format::node::{KEPT_FLAGS, Metadata, NodeType, Xattr};
 use crate::ops::source::Stat;
-use crate::sources::system::handle::{Handle, open_entry};
+use crate::sources::system::handle::{Handle, open_entry, open_path};
 use crate::sources::system::owners::Owners;
-use crate::sources::system::{replaced, statx_of, type_of};
+use crate::sources::system::{replaced, statx_at, statx_of, type_of};
+use rustix::fs::StatxAttributes;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -28,7 +29,11 @@ pub fn of(
     stat: &Stat,
     owners: &Owners,
 ) -> io::Result<(Metadata, Vec<String>)> {
-    let (fd, real) = open_entry(dir, name, stat.node_type)?;
+    let (fd, real) = if stat.node_type == NodeType::Directory && sets_off_a_mount(dir, name)? {
+        (open_path(dir, name)?, false)
+    } else {
+        open_entry(dir, name, stat.node_type)?
+    };
     let handle = Handle::new(&fd, real);
     let found = statx_of(handle.fd())?;
     if type_of(&found) != Some(stat.node_type) || found.stx_ino != stat.inode {
@@ -64,6 +69,13 @@ pub fn of(
         flags: flags.unwrap_or_default() & KEPT_FLAGS,
     };
     Ok((metadata, unread))
+}
+
+/// Whether opening directory `name` would mount something there (autofs). The walk may have shown it as it is, not mounted.
+fn sets_off_a_mount(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<bool> {
+    Ok(statx_at(dir, name)?
+        .stx_attributes
+        .contains(StatxAttributes::AUTOMOUNT))
 }
 
 /// All attributes that are kept, in byte order of their names.

@@ -1,7 +1,7 @@
 //! Removes an entry with all below it: any depth, no links followed, no other file system touched.
 
 use super::Tree;
-use super::directory::{Descriptor, Soft};
+use super::descriptor::{Descriptor, Soft};
 use crate::format::node::NodeType;
 use crate::sources::system::listing::{Buffer, Listing};
 use crate::sources::system::{Identity, replaced, statx_at, statx_of, type_of};

@@ -395,6 +395,16 @@ fn other_names_of_a_file_are_safe() {
         top.stat(b"a").unwrap().unwrap().link_group,
         other.stat(b"b").unwrap().unwrap().link_group
     );
+    let linked = Metadata {
+        link_group: top.stat(b"a").unwrap().unwrap().link_group,
+        ..own(NodeType::File, 0o640)
+    };
+    assert_eq!(top.dress(b"a", &linked).unwrap(), []);
+    assert!(
+        top.dress(b"a", &own(NodeType::File, 0o644)).is_err(),
+        "the other name would change too"
+    );
+    assert_eq!(other.stat(b"b").unwrap().unwrap().mode, 0o640);
     assert!(
         other.file(b"b", false).is_err(),
         "writing would change both"
