@@ -1,1 +1,19 @@
-//! e
+//! A second reader of vault repositories, written from `SPEC.md` alone; plain, strict and slow.
+
+pub mod cbor;
+pub mod check;
+pub mod chunker;
+pub mod config;
+pub mod control;
+pub mod entry;
+pub mod fault;
+pub mod index;
+pub mod keys;
+pub mod pack;
+pub mod repository;
+pub mod seal;
+pub mod slot;
+pub mod snapshot;
+pub mod store;
+pub mod tree;
+pub mod walk;
