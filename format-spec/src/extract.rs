@@ -38,6 +38,7 @@ struct Extraction<'a> {
     repository: &'a mut Repository,
     report: &'a mut dyn FnMut(Fault),
     root: bool,
+    target: OwnedFd,
     here: OwnedFd,
     above: Vec<Above>,
     path: Vec<u8>,
@@ -54,11 +55,12 @@ pub fn extract(repository: &mut Repository, root: &Bytes32, target: &Path, repor
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let here = fs::open(target, flags, Mode::empty()).map_err(errno)?;
-    let again = fs::open(target, flags, Mode::empty()).map_err(errno)?;
+    let top = fs::open(target, flags, Mode::empty()).map_err(errno)?;
     let mut extraction = Extraction {
         repository,
         report,
         root: rustix::process::geteuid().is_root(),
+        target: top,
         here,
         above: Vec::new(),
         path: Vec::new(),
@@ -72,7 +74,7 @@ pub fn extract(repository: &mut Repository, root: &Bytes32, target: &Path, repor
             // What stays behind is only a second name in the staging directory.
             let _ = fs::unlinkat(staging, number.to_string(), AtFlags::empty());
         }
-        let _ = fs::unlinkat(&again, STAGING, AtFlags::REMOVEDIR);
+        let _ = fs::unlinkat(&extraction.target, STAGING, AtFlags::REMOVEDIR);
     }
     done
 }
@@ -238,12 +240,8 @@ impl Extraction<'_> {
     fn stage(&mut self, entry: &Entry) -> Result<()> {
         let Some(group) = entry.links else { return Ok(()) };
         if self.staging.is_none() {
-            let mut top = rustix::io::dup(&self.here).map_err(errno)?;
-            for _ in &self.above {
-                top = open_directory(top.as_fd(), b"..")?;
-            }
-            fs::mkdirat(&top, STAGING, Mode::RWXU).map_err(errno)?;
-            self.staging = Some(open_directory(top.as_fd(), STAGING.as_bytes())?);
+            fs::mkdirat(&self.target, STAGING, Mode::RWXU).map_err(errno)?;
+            self.staging = Some(open_directory(self.target.as_fd(), STAGING.as_bytes())?);
         }
         let Some(staging) = &self.staging else { return Ok(()) };
         let number = self.links.len();

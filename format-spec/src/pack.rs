@@ -204,7 +204,9 @@ impl Pack {
         let naming = roots.naming(self.class);
         let mut rest = plain;
         for ordinal in block.first..block.first + block.chunks {
-            let chunk = &self.chunks[ordinal as usize];
+            let Some(chunk) = self.chunks.get(ordinal as usize) else {
+                return fail(Rule::Missing, "no such chunk row");
+            };
             let Some((bytes, back)) = rest.split_at_checked(chunk.plain as usize) else {
                 return fail(Rule::BadStructure, "a block shorter than its chunks");
             };
