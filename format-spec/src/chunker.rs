@@ -39,20 +39,8 @@ struct Sizes {
 /// The lengths of the chunks of a file without holes.
 pub fn cut(gear: &Gear, class: u8, file: &[u8]) -> Result<Vec<usize>> {
     let sizes = match class {
-        1 => Sizes {
-            min: 262_144,
-            avg: 1_048_576,
-            max: 4_194_304,
-            mask_s: 0x0000_d937_6753_7000,
-            mask_l: 0x0000_d907_0753_7000,
-        },
-        2 => Sizes {
-            min: 65_536,
-            avg: 262_144,
-            max: 1_048_576,
-            mask_s: 0x0000_d917_4753_7000,
-            mask_l: 0x0000_d903_0353_7000,
-        },
+        1 => Sizes { min: 262_144, avg: 1_048_576, max: 4_194_304, mask_s: 0x0000_d937_6753_7000, mask_l: 0x0000_d907_0753_7000 },
+        2 => Sizes { min: 65_536, avg: 262_144, max: 1_048_576, mask_s: 0x0000_d917_4753_7000, mask_l: 0x0000_d903_0353_7000 },
         3 => {
             return Ok(file.chunks(65_536).map(<[u8]>::len).collect());
         }
@@ -74,26 +62,26 @@ pub fn cut(gear: &Gear, class: u8, file: &[u8]) -> Result<Vec<usize>> {
     Ok(lengths)
 }
 
-fn next(gear: &Gear, sizes: &Sizes, d: &[u8]) -> usize {
-    let n = d.len();
-    if n <= sizes.min {
-        return n;
+/// The length of the chunk at the start of the remaining bytes.
+fn next(gear: &Gear, sizes: &Sizes, rest: &[u8]) -> usize {
+    if rest.len() <= sizes.min {
+        return rest.len();
     }
-    let m = n.min(sizes.max);
-    let c = sizes.avg.min(m);
-    let mut h = 0u64;
-    let mut a = sizes.min;
-    while a / 2 < m / 2 {
-        let mask = if a / 2 < c / 2 { sizes.mask_s } else { sizes.mask_l };
-        h = (h << 2).wrapping_add(gear.at(d[a]) << 1);
-        if h & (mask << 1) == 0 {
-            return a;
+    let most = rest.len().min(sizes.max);
+    let center = sizes.avg.min(most);
+    let mut hash = 0u64;
+    let mut at = sizes.min;
+    while at / 2 < most / 2 {
+        let mask = if at / 2 < center / 2 { sizes.mask_s } else { sizes.mask_l };
+        hash = (hash << 2).wrapping_add(gear.at(rest[at]) << 1);
+        if hash & (mask << 1) == 0 {
+            return at;
         }
-        h = h.wrapping_add(gear.at(d[a + 1]));
-        if h & mask == 0 {
-            return a + 1;
+        hash = hash.wrapping_add(gear.at(rest[at + 1]));
+        if hash & mask == 0 {
+            return at + 1;
         }
-        a += 2;
+        at += 2;
     }
-    m
+    most
 }

@@ -50,12 +50,7 @@ impl Config {
             id: map.need(1)?.fixed()?,
             made: map.need(3)?.time()?,
             writer_features: features(map.need(5)?.array()?)?,
-            writing: [
-                map.need(6)?.unsigned()?,
-                map.need(7)?.unsigned()?,
-                map.need(8)?.unsigned()?,
-                map.need(9)?.unsigned()?,
-            ],
+            writing: [map.need(6)?.unsigned()?, map.need(7)?.unsigned()?, map.need(8)?.unsigned()?, map.need(9)?.unsigned()?],
             sequence: map.need(10)?.unsigned()?,
         };
         if config.id != *id {

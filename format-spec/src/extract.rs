@@ -107,8 +107,10 @@ impl Extraction<'_> {
 
     fn complain(&mut self, fault: Fault, name: &[u8]) {
         let mut path = self.path.clone();
-        path.push(b'/');
-        path.extend_from_slice(name);
+        if !name.is_empty() {
+            path.push(b'/');
+            path.extend_from_slice(name);
+        }
         let detail = if fault.object.is_empty() { fault.detail } else { format!("{} ({})", fault.detail, fault.object) };
         (self.report)(Fault { object: escape(&path), rule: fault.rule, detail });
     }

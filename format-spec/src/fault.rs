@@ -101,7 +101,7 @@ impl Fault {
     #[must_use]
     pub fn of(mut self, object: &str) -> Fault {
         if self.object.is_empty() {
-            self.object = object.to_owned();
+            object.clone_into(&mut self.object);
         }
         self
     }

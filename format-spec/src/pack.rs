@@ -99,9 +99,9 @@ pub struct Pack {
     pub problems: Vec<Fault>,
 }
 
-fn head(bytes: &[u8], magic: &[u8; 8], length: u64, class: Class, id: &Bytes16) -> Result<Head> {
+fn head(bytes: &[u8], magic: [u8; 8], length: u64, class: Class, id: &Bytes16) -> Result<Head> {
     let raw: [u8; 128] = part(bytes, 0)?;
-    if raw[..8] != *magic {
+    if raw[..8] != magic {
         return fail(Rule::BadStructure, "no pack's magic");
     }
     if raw[8] != 1 {
@@ -152,8 +152,8 @@ impl Pack {
         if length < 256 + seal::OVERHEAD as u64 {
             return fail(Rule::Truncated, "too short for a pack");
         }
-        let header = head(&source.range(0, 128)?, b"VAULTPK1", length, class, id);
-        let footer = head(&source.range(length - 128, 128)?, b"VAULTPF1", length, class, id);
+        let header = head(&source.range(0, 128)?, *b"VAULTPK1", length, class, id);
+        let footer = head(&source.range(length - 128, 128)?, *b"VAULTPF1", length, class, id);
         let first = header.as_ref().map_err(Clone::clone).and_then(|head| table(source, head, class, roots, id));
         match first {
             Ok(mut pack) => {

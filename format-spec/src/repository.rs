@@ -301,7 +301,7 @@ impl Repository {
                 Err(fault) => faults.push(fault.of(&Place::Snapshots.object(&name))),
             }
         }
-        listed.sort_by(|a, b| (a.snapshot.begun, a.name).cmp(&(b.snapshot.begun, b.name)));
+        listed.sort_by_key(|listed| (listed.snapshot.begun, listed.name));
         Ok((listed, faults))
     }
 

@@ -49,7 +49,15 @@ pub fn open(key: &Bytes32, cipher: u8, kind: u8, id: &Bytes16, extra: &[u8], sea
 }
 
 /// Seals a message as a writer does, given 32 random bytes. Only the vectors need it.
-pub fn seal(key: &Bytes32, cipher: u8, kind: u8, id: &Bytes16, extra: &[u8], random: &Bytes32, message: &[u8]) -> Result<Vec<u8>> {
+pub fn seal(
+    key: &Bytes32,
+    cipher: u8,
+    kind: u8,
+    id: &Bytes16,
+    extra: &[u8],
+    random: &Bytes32,
+    message: &[u8],
+) -> Result<Vec<u8>> {
     if cipher != 1 && cipher != 2 {
         return fail(Rule::Unsupported, format!("cipher {cipher}"));
     }

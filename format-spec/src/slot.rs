@@ -200,11 +200,7 @@ impl Slot {
         let key = roots.of_epoch("control", self.label_epoch)?;
         let message = seal::open(&key, 1, 5, &self.id, &[], &self.label)?;
         let map = cbor::decode(&message)?.map(&[])?;
-        Ok(Label {
-            text: map.need(1)?.text()?.to_owned(),
-            made: map.need(2)?.time()?,
-            host: map.need(3)?.text()?.to_owned(),
-        })
+        Ok(Label { text: map.need(1)?.text()?.to_owned(), made: map.need(2)?.time()?, host: map.need(3)?.text()?.to_owned() })
     }
 }
 

@@ -76,11 +76,7 @@ impl Part {
         let (3, Some(first), Some(node), Some(entries)) = (list.len(), parts.next(), parts.next(), parts.next()) else {
             return fail(Rule::WrongType, "a part that is not name, node and number");
         };
-        let part = Part {
-            first: crate::entry::name(first)?.to_vec(),
-            node: node.fixed()?,
-            entries: entries.unsigned()?,
-        };
+        let part = Part { first: crate::entry::name(first)?.to_vec(), node: node.fixed()?, entries: entries.unsigned()? };
         if part.entries == 0 {
             return fail(Rule::BadStructure, "a part without entries");
         }

@@ -110,11 +110,7 @@ fn next_item(trees: &mut dyn Trees, level: &mut Level) -> Result<Next> {
     level.left -= 1;
     let (next, name) = if level.split {
         let part = Part::parse(item)?;
-        let upper = if level.left == 0 {
-            level.upper.clone()
-        } else {
-            Some(Part::parse(cbor::read_next(&mut rest)?)?.first)
-        };
+        let upper = if level.left == 0 { level.upper.clone() } else { Some(Part::parse(cbor::read_next(&mut rest)?)?.first) };
         let name = part.first.clone();
         (Next::Part(part, upper), name)
     } else {
