@@ -1,4 +1,8 @@
 //! A second reader of vault repositories, written from `SPEC.md` alone; plain, strict and slow.
+//!
+//! As a judge: `Repository::open`, then `check::check` (everything that is wrong), `Repository::snapshots` and `find`,
+//! `walk::Walk` with `show::entry` (a listing that can be compared), `extract::extract`; for single objects the modules of the
+//! chapters; for the vectors `vectors::run_all`.
 
 pub mod cbor;
 pub mod check;
