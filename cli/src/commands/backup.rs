@@ -1,0 +1,17 @@
+//! `vault backup`.
+
+mod args;
+
+pub use args::Args;
+use super::Session;
+use crate::complaint::Complaint;
+use crate::exit::Exit;
+
+pub fn run(_args: &Args, _session: &Session) -> Result<Exit, Complaint> {
+    Err(Complaint::failed("not yet"))
+}
+
+/// Says what is wrong with the values of the `[backup]` table.
+pub fn check_table(_table: &crate::settings::BackupTable) -> Result<(), Complaint> {
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! `vault dump`: one file of a snapshot on standard output.
+
+use super::Session;
+use crate::complaint::Complaint;
+use crate::exit::Exit;
+use crate::filter::FilterArgs;
+use std::ffi::OsString;
+
+/// Write a file of a snapshot to standard output
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Snapshot to read from: an ID or its beginning, latest, latest~2, ID:PATH
+    #[arg(value_name = "SNAPSHOT[:PATH]")]
+    snapshot: OsString,
+
+    /// File to write
+    path: OsString,
+
+    #[command(flatten)]
+    filter: FilterArgs,
+}
+
+pub fn run(_args: &Args, _session: &Session) -> Result<Exit, Complaint> {
+    Err(Complaint::failed("not yet"))
+}
