@@ -71,23 +71,12 @@ pub struct Global {
 impl Global {
     /// The secret that was named, with the flag that named it; clap sees to it that there is at most one.
     pub fn secret(&self) -> Option<(SecretSource, &'static str)> {
-        let Self {
-            password_file,
-            password_command,
-            key_file,
-            recovery_key_file,
-            ..
-        } = self.clone();
+        let Self { password_file, password_command, key_file, recovery_key_file, .. } = self.clone();
         let password_file = password_file.map(|path| (SecretSource::PasswordFile(path), "--password-file"));
-        let password_command =
-            password_command.map(|line| (SecretSource::PasswordCommand(line), "--password-command"));
+        let password_command = password_command.map(|line| (SecretSource::PasswordCommand(line), "--password-command"));
         let key_file = key_file.map(|path| (SecretSource::KeyFile(path), "--key-file"));
-        let recovery =
-            recovery_key_file.map(|path| (SecretSource::RecoveryKeyFile(path), "--recovery-key-file"));
-        password_file
-            .or(password_command)
-            .or(key_file)
-            .or(recovery)
+        let recovery = recovery_key_file.map(|path| (SecretSource::RecoveryKeyFile(path), "--recovery-key-file"));
+        password_file.or(password_command).or(key_file).or(recovery)
     }
 }
 

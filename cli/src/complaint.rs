@@ -22,12 +22,7 @@ pub struct Complaint {
 impl Complaint {
     /// A complaint with the code `exit`.
     pub fn new(exit: Exit, what: impl Into<String>) -> Self {
-        Self {
-            exit,
-            what: what.into(),
-            causes: Vec::new(),
-            hints: Vec::new(),
-        }
+        Self { exit, what: what.into(), causes: Vec::new(), hints: Vec::new() }
     }
 
     /// Something failed.
@@ -99,18 +94,10 @@ impl Complaint {
 
     /// The whole of it, with its hints, ready for the terminal.
     pub fn paragraph(&self, color: bool) -> String {
-        let (red, cyan, plain) = if color {
-            ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m")
-        } else {
-            ("", "", "")
-        };
+        let (red, cyan, plain) = if color { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
         let mut text = format!("{red}error:{plain} {}\n", self.sentence());
         for hint in &self.hints {
-            let _ = writeln!(
-                text,
-                "{cyan}hint:{plain} {}",
-                visible(hint.as_bytes())
-            );
+            let _ = writeln!(text, "{cyan}hint:{plain} {}", visible(hint.as_bytes()));
         }
         text
     }
@@ -119,11 +106,7 @@ impl Complaint {
 /// What is left to do when standard output failed: nothing if its reader went away, else a complaint.
 impl From<io::Error> for Complaint {
     fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::BrokenPipe {
-            Self::silent(Exit::Complete)
-        } else {
-            Self::failed("cannot write to standard output").because(&error)
-        }
+        if error.kind() == io::ErrorKind::BrokenPipe { Self::silent(Exit::Complete) } else { Self::failed("cannot write to standard output").because(&error) }
     }
 }
 
@@ -140,16 +123,9 @@ mod tests {
     #[test]
     fn says_what_why_and_what_to_try() {
         let denied = io::Error::from(io::ErrorKind::PermissionDenied);
-        let complaint = Complaint::file(Exit::Usage, "read", Path::new("/etc/x\x1b[2J"), &denied)
-            .hint("run it as the owner");
-        assert_eq!(
-            complaint.sentence(),
-            "cannot read /etc/x\\x1b[2J: permission denied"
-        );
-        assert_eq!(
-            complaint.paragraph(false),
-            "error: cannot read /etc/x\\x1b[2J: permission denied\nhint: run it as the owner\n"
-        );
+        let complaint = Complaint::file(Exit::Usage, "read", Path::new("/etc/x\x1b[2J"), &denied).hint("run it as the owner");
+        assert_eq!(complaint.sentence(), "cannot read /etc/x\\x1b[2J: permission denied");
+        assert_eq!(complaint.paragraph(false), "error: cannot read /etc/x\\x1b[2J: permission denied\nhint: run it as the owner\n");
     }
 
     #[test]

@@ -31,21 +31,12 @@ pub const TABLE: [(Exit, &str); 10] = [
     (Exit::Complete, "complete"),
     (Exit::Failed, "failed"),
     (Exit::Usage, "usage or configuration error, nothing was touched"),
-    (
-        Exit::Incomplete,
-        "done, but some source data or some metadata is missing (listed)",
-    ),
-    (
-        Exit::Producer,
-        "the producing command failed, nothing was committed",
-    ),
+    (Exit::Incomplete, "done, but some source data or some metadata is missing (listed)"),
+    (Exit::Producer, "the producing command failed, nothing was committed"),
     (Exit::Damaged, "verification found damage"),
     (Exit::NoRepository, "no repository"),
     (Exit::WrongKey, "wrong password or key"),
-    (
-        Exit::Refused,
-        "the store refused (rights, quota, immutability)",
-    ),
+    (Exit::Refused, "the store refused (rights, quota, immutability)"),
     (Exit::Interrupted, "interrupted"),
 ];
 

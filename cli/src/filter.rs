@@ -59,16 +59,7 @@ pub fn tags<'a>(lists: impl IntoIterator<Item = &'a String>) -> Result<Vec<Strin
 
 /// Each list as alternatives of tags that have to be there together; an empty list means "without tags", as in restic.
 pub fn tag_lists(lists: &[String]) -> Vec<Vec<String>> {
-    lists
-        .iter()
-        .map(|list| {
-            list.split(',')
-                .map(str::trim)
-                .filter(|tag| !tag.is_empty())
-                .map(str::to_owned)
-                .collect()
-        })
-        .collect()
+    lists.iter().map(|list| list.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect()).collect()
 }
 
 #[cfg(test)]

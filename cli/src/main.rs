@@ -5,6 +5,7 @@ mod commands;
 mod complaint;
 mod exit;
 mod filter;
+mod newkeys;
 mod output;
 mod patterns;
 mod secrets;

@@ -15,9 +15,7 @@ const LIST_BYTES_MAX: u64 = 256 << 20;
 /// `${VAR}` are expanded, `$$` is a dollar sign.
 pub fn read_patterns(path: &Path, world: &World) -> Result<Vec<Vec<u8>>, Complaint> {
     let bytes = read_list(path)?;
-    Ok(lines(&bytes)
-        .map(|line| expand(line, |name| world.variable(OsStr::from_bytes(name).to_str()?)))
-        .collect())
+    Ok(lines(&bytes).map(|line| expand(line, |name| world.variable(OsStr::from_bytes(name).to_str()?))).collect())
 }
 
 /// How `--files-from` and its relatives read a list.
@@ -36,18 +34,10 @@ pub fn read_names(path: &Path, form: ListForm, unmatched: &mut dyn FnMut(&str)) 
     let bytes = read_list(path)?;
     let named = |name: &[u8]| PathBuf::from(OsString::from_vec(name.to_vec()));
     match form {
-        ListForm::Verbatim => Ok(bytes
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty())
-            .map(named)
-            .collect()),
+        ListForm::Verbatim => Ok(bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(named).collect()),
         ListForm::Raw => {
             let Some(list) = bytes.strip_suffix(b"\0") else {
-                return if bytes.is_empty() {
-                    Ok(Vec::new())
-                } else {
-                    Err(wrong_list(path, "its last name does not end with a NUL byte"))
-                };
+                return if bytes.is_empty() { Ok(Vec::new()) } else { Err(wrong_list(path, "its last name does not end with a NUL byte")) };
             };
             let names: Vec<&[u8]> = list.split(|byte| *byte == 0).collect();
             if names.iter().any(|name| name.is_empty()) {
@@ -60,11 +50,7 @@ pub fn read_names(path: &Path, form: ListForm, unmatched: &mut dyn FnMut(&str)) 
             for line in lines(&bytes) {
                 let found = glob(line);
                 if found.is_empty() {
-                    unmatched(&format!(
-                        "{}: nothing fits {}",
-                        shown(path),
-                        shown(Path::new(OsStr::from_bytes(line)))
-                    ));
+                    unmatched(&format!("{}: nothing fits {}", shown(path), shown(Path::new(OsStr::from_bytes(line)))));
                 }
                 names.extend(found);
             }
@@ -79,9 +65,7 @@ fn wrong_list(path: &Path, why: &str) -> Complaint {
 
 fn read_list(path: &Path) -> Result<Vec<u8>, Complaint> {
     let mut bytes = Vec::new();
-    let reading = |reader: &mut dyn std::io::Read, bytes: &mut Vec<u8>| {
-        reader.take(LIST_BYTES_MAX + 1).read_to_end(bytes).map(drop)
-    };
+    let reading = |reader: &mut dyn std::io::Read, bytes: &mut Vec<u8>| reader.take(LIST_BYTES_MAX + 1).read_to_end(bytes).map(drop);
     let result = if path == Path::new("-") {
         reading(&mut std::io::stdin().lock(), &mut bytes)
     } else {
@@ -96,12 +80,7 @@ fn read_list(path: &Path) -> Result<Vec<u8>, Complaint> {
 
 /// Lines without white space around them, without empty ones and comments. A byte order mark at the start is dropped.
 fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    bytes
-        .strip_prefix(b"\xef\xbb\xbf")
-        .unwrap_or(bytes)
-        .split(|byte| *byte == b'\n')
-        .map(<[u8]>::trim_ascii)
-        .filter(|line| !line.is_empty() && line[0] != b'#')
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty() && line[0] != b'#')
 }
 
 /// `$NAME` and `${NAME}` become the variable's value (nothing, where it is not set), `$$` a dollar sign.
@@ -122,10 +101,7 @@ fn expand<'a>(line: &[u8], value: impl Fn(&[u8]) -> Option<&'a OsStr>) -> Vec<u8
                 None => (&rest[..0], rest),
             },
             _ => {
-                let end = rest
-                    .iter()
-                    .position(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_')
-                    .unwrap_or(rest.len());
+                let end = rest.iter().position(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_').unwrap_or(rest.len());
                 rest.split_at(end)
             }
         };
@@ -154,13 +130,8 @@ fn glob(pattern: &[u8]) -> Vec<PathBuf> {
                 continue;
             }
             let dir = if base.as_os_str().is_empty() { Path::new(".") } else { base };
-            let mut names: Vec<OsString> = std::fs::read_dir(dir)
-                .into_iter()
-                .flatten()
-                .flatten()
-                .map(|entry| entry.file_name())
-                .filter(|name| fits(part, name.as_bytes()))
-                .collect();
+            let mut names: Vec<OsString> =
+                std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name()).filter(|name| fits(part, name.as_bytes())).collect();
             names.sort_unstable();
             next.extend(names.iter().map(|name| base.join(name)));
         }

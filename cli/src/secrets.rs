@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 /// Longer secrets are a mistake: somebody named the wrong file.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
 /// How long a password command may take; a person may have to answer it.
-const COMMAND_WAIT_MAX: Duration = Duration::from_secs(300);
+const COMMAND_WAIT_MAX: Duration = Duration::from_mins(5);
 
 /// Text that is wiped when dropped and not shown by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
@@ -84,9 +84,7 @@ impl SecretSource {
     pub fn fetch(&self) -> Result<Secret, Complaint> {
         Ok(match self {
             Self::Password(text) => Secret::Password(text.clone()),
-            Self::PasswordFile(path) => {
-                Secret::Password(password(read_file(path)?, &format!("the password file {}", shown(path)))?)
-            }
+            Self::PasswordFile(path) => Secret::Password(password(&read_file(path)?, &format!("the password file {}", shown(path)))?),
             Self::PasswordCommand(line) => Secret::Password(run_command(line)?),
             Self::KeyFile(path) => Secret::KeyFile(read_file(path)?),
             Self::RecoveryKeyFile(path) => Secret::RecoveryKey(read_file(path)?),
@@ -95,8 +93,7 @@ impl SecretSource {
 
     /// The file it lies in, if others than its owner may read that.
     pub fn exposed_file(&self) -> Option<&Path> {
-        let (Self::PasswordFile(path) | Self::KeyFile(path) | Self::RecoveryKeyFile(path)) = self
-        else {
+        let (Self::PasswordFile(path) | Self::KeyFile(path) | Self::RecoveryKeyFile(path)) = self else {
             return None;
         };
         let metadata = path.metadata().ok()?;
@@ -114,26 +111,18 @@ pub fn prompt(world: &World, location: &str) -> Result<Secret, Complaint> {
 pub fn prompt_new(world: &World, question: &str) -> Result<Secret, Complaint> {
     let first = ask(world, question)?;
     let second = ask(world, "Once more: ")?;
-    if first == second {
-        Ok(Secret::Password(first))
-    } else {
-        Err(Complaint::usage("the two passwords differ"))
-    }
+    if first == second { Ok(Secret::Password(first)) } else { Err(Complaint::usage("the two passwords differ")) }
 }
 
 fn ask(world: &World, question: &str) -> Result<Hidden, Complaint> {
     let answer = world.prompt(question).map_err(|error| {
-        if error.kind() == io::ErrorKind::Interrupted {
-            Complaint::interrupted()
-        } else {
-            Complaint::usage("cannot ask for the password").because(&error)
-        }
+        if error.kind() == io::ErrorKind::Interrupted { Complaint::interrupted() } else { Complaint::usage("cannot ask for the password").because(&error) }
     })?;
-    password(Hidden::new(answer), "the password")
+    password(&Hidden::new(answer), "the password")
 }
 
 /// Cuts the line end off and refuses what is left if it is empty.
-fn password(text: Hidden, origin: &str) -> Result<Hidden, Complaint> {
+fn password(text: &Hidden, origin: &str) -> Result<Hidden, Complaint> {
     let trimmed = text.expose().trim_end_matches(['\n', '\r']);
     if trimmed.is_empty() {
         return Err(Complaint::usage(format!("{origin} is empty")));
@@ -161,9 +150,7 @@ fn read_bounded(reader: impl io::Read) -> io::Result<Hidden> {
 /// Runs the command, without a shell, and takes what it prints.
 fn run_command(line: &str) -> Result<Hidden, Complaint> {
     let name = format!("the password command `{}`", visible(line.as_bytes()));
-    let words = shlex::split(line)
-        .filter(|words| !words.is_empty())
-        .ok_or_else(|| Complaint::usage(format!("{name} has an open quote")))?;
+    let words = shlex::split(line).filter(|words| !words.is_empty()).ok_or_else(|| Complaint::usage(format!("{name} has an open quote")))?;
     let mut child = Command::new(&words[0])
         .args(&words[1..])
         .stdout(Stdio::piped())
@@ -177,20 +164,14 @@ fn run_command(line: &str) -> Result<Hidden, Complaint> {
     let Ok(answer) = receiver.recv_timeout(COMMAND_WAIT_MAX) else {
         let _ = child.kill();
         let _ = child.wait();
-        return Err(Complaint::usage(format!(
-            "{name} did not answer within {} s",
-            COMMAND_WAIT_MAX.as_secs()
-        )));
+        return Err(Complaint::usage(format!("{name} did not answer within {} s", COMMAND_WAIT_MAX.as_secs())));
     };
-    let answer =
-        answer.map_err(|error| Complaint::usage(format!("{name} failed")).because(&error))?;
-    let status = child
-        .wait()
-        .map_err(|error| Complaint::usage(format!("{name} failed")).because(&error))?;
+    let answer = answer.map_err(|error| Complaint::usage(format!("{name} failed")).because(&error))?;
+    let status = child.wait().map_err(|error| Complaint::usage(format!("{name} failed")).because(&error))?;
     if !status.success() {
         return Err(Complaint::usage(format!("{name} failed ({status})")));
     }
-    password(answer, &format!("the output of {name}"))
+    password(&answer, &format!("the output of {name}"))
 }
 
 #[cfg(test)]
@@ -207,9 +188,9 @@ mod tests {
 
     #[test]
     fn only_the_line_end_is_cut_off() {
-        let cut = password(Hidden::new(" pass word \r\n".into()), "it").expect("not empty");
+        let cut = password(&Hidden::new(" pass word \r\n".into()), "it").expect("not empty");
         assert_eq!(cut.expose(), " pass word ");
-        assert!(password(Hidden::new("\n".into()), "it").is_err());
+        assert!(password(&Hidden::new("\n".into()), "it").is_err());
     }
 
     #[test]

@@ -108,10 +108,7 @@ impl BackupTable {
             ("backup.host", text(&self.host)),
             ("backup.compression", text(&self.compression)),
             ("backup.pack-size", text(&self.pack_size)),
-            (
-                "backup.read-concurrency",
-                self.read_concurrency.map(|number| number.to_string()).unwrap_or_default(),
-            ),
+            ("backup.read-concurrency", self.read_concurrency.map(|number| number.to_string()).unwrap_or_default()),
         ]
         .into_iter()
         .filter(|(_, value)| !value.is_empty())
@@ -157,18 +154,11 @@ impl Settings {
 
     /// Whether anybody named a repository.
     pub fn repository_is_named(&self) -> bool {
-        self.repository
-            .as_ref()
-            .is_some_and(|setting| setting.origin != Origin::Default)
+        self.repository.as_ref().is_some_and(|setting| setting.origin != Origin::Default)
     }
 }
 
-fn repository(
-    global: &Global,
-    world: &World,
-    in_file: Option<&Path>,
-    file: impl Fn() -> Origin,
-) -> Result<Option<Setting<OsString>>, Complaint> {
+fn repository(global: &Global, world: &World, in_file: Option<&Path>, file: impl Fn() -> Origin) -> Result<Option<Setting<OsString>>, Complaint> {
     let named = if let Some(value) = &global.repo {
         Some((value.clone(), Origin::CommandLine("--repo")))
     } else if let Some(value) = world.variable("VAULT_REPOSITORY") {
@@ -179,19 +169,11 @@ fn repository(
     match named {
         Some((value, origin)) if value.is_empty() => Err(empty("the repository", &origin)),
         Some((value, origin)) => Ok(Some(Setting { value, origin })),
-        None => Ok(world.data_dir().map(|dir| Setting {
-            value: dir.join("repository").into(),
-            origin: Origin::Default,
-        })),
+        None => Ok(world.data_dir().map(|dir| Setting { value: dir.join("repository").into(), origin: Origin::Default })),
     }
 }
 
-fn secret(
-    global: &Global,
-    world: &World,
-    file: &ConfigFile,
-    in_file: impl Fn() -> Origin,
-) -> Result<Option<Setting<SecretSource>>, Complaint> {
+fn secret(global: &Global, world: &World, file: &ConfigFile, in_file: impl Fn() -> Origin) -> Result<Option<Setting<SecretSource>>, Complaint> {
     if let Some((source, flag)) = global.secret() {
         return checked(source, Origin::CommandLine(flag)).map(Some);
     }
@@ -212,38 +194,26 @@ fn secret(
     .flatten()
     .collect();
     if let [(first, _), (second, _), ..] = in_environment.as_slice() {
-        return Err(Complaint::usage(format!(
-            "{first} and {second} are both set, and one password or key is needed"
-        ))
-        .hint(format!("unset one of them, for example: unset {second}")));
+        return Err(Complaint::usage(format!("{first} and {second} are both set, and one password or key is needed"))
+            .hint(format!("unset one of them, for example: unset {second}")));
     }
     if let Some((name, source)) = in_environment.into_iter().next() {
         return checked(source, Origin::Environment(name)).map(Some);
     }
     let mut named = [
         file.password_file.clone().map(SecretSource::PasswordFile),
-        file.password_command
-            .clone()
-            .map(SecretSource::PasswordCommand),
+        file.password_command.clone().map(SecretSource::PasswordCommand),
         file.key_file.clone().map(SecretSource::KeyFile),
     ]
     .into_iter()
     .flatten();
     if let Some(source) = named.next() {
         if named.next().is_some() {
-            return Err(Complaint::usage(format!(
-                "{} names more than one of password-file, password-command and key-file",
-                in_file()
-            )));
+            return Err(Complaint::usage(format!("{} names more than one of password-file, password-command and key-file", in_file())));
         }
         return checked(source, in_file()).map(Some);
     }
-    Ok(default_key_file(world)
-        .filter(|path| path.exists())
-        .map(|path| Setting {
-            value: SecretSource::KeyFile(path),
-            origin: Origin::Default,
-        }))
+    Ok(default_key_file(world).filter(|path| path.exists()).map(|path| Setting { value: SecretSource::KeyFile(path), origin: Origin::Default }))
 }
 
 /// Where the key file is made when nothing is configured.
@@ -255,25 +225,15 @@ fn checked(source: SecretSource, origin: Origin) -> Result<Setting<SecretSource>
     let is_empty = match &source {
         SecretSource::Password(text) => text.expose().is_empty(),
         SecretSource::PasswordCommand(text) => text.trim().is_empty(),
-        SecretSource::PasswordFile(path)
-        | SecretSource::KeyFile(path)
-        | SecretSource::RecoveryKeyFile(path) => path.as_os_str().is_empty(),
+        SecretSource::PasswordFile(path) | SecretSource::KeyFile(path) | SecretSource::RecoveryKeyFile(path) => path.as_os_str().is_empty(),
     };
     if is_empty {
         return Err(empty("the password or key", &origin));
     }
-    Ok(Setting {
-        value: source,
-        origin,
-    })
+    Ok(Setting { value: source, origin })
 }
 
-fn cache_dir(
-    global: &Global,
-    world: &World,
-    in_file: Option<&Path>,
-    file: impl Fn() -> Origin,
-) -> Result<Option<Setting<PathBuf>>, Complaint> {
+fn cache_dir(global: &Global, world: &World, in_file: Option<&Path>, file: impl Fn() -> Origin) -> Result<Option<Setting<PathBuf>>, Complaint> {
     if global.no_cache {
         return Ok(None);
     }
@@ -285,38 +245,26 @@ fn cache_dir(
         in_file.map(|path| (path.to_owned(), file()))
     };
     match named {
-        Some((value, origin)) if value.as_os_str().is_empty() => {
-            Err(empty("the cache directory", &origin))
-        }
+        Some((value, origin)) if value.as_os_str().is_empty() => Err(empty("the cache directory", &origin)),
         Some((value, origin)) => Ok(Some(Setting { value, origin })),
-        None => Ok(world.cache_dir().map(|value| Setting {
-            value,
-            origin: Origin::Default,
-        })),
+        None => Ok(world.cache_dir().map(|value| Setting { value, origin: Origin::Default })),
     }
 }
 
 /// A lost variable must not become "nothing was said".
 fn empty(what: &str, origin: &Origin) -> Complaint {
-    Complaint::usage(format!("{what} is named by an empty value ({origin})"))
-        .hint("give it a value, or leave it out altogether")
+    Complaint::usage(format!("{what} is named by an empty value ({origin})")).hint("give it a value, or leave it out altogether")
 }
 
 /// The file to read: the one that `VAULT_CONFIG` names, which must be there, else the user's, else the system's.
 fn find_file(world: &World) -> Result<Option<PathBuf>, Complaint> {
     if let Some(named) = world.variable("VAULT_CONFIG") {
         if named.is_empty() {
-            return Err(empty(
-                "the configuration file",
-                &Origin::Environment("VAULT_CONFIG"),
-            ));
+            return Err(empty("the configuration file", &Origin::Environment("VAULT_CONFIG")));
         }
         return Ok(Some(named.into()));
     }
-    let candidates = [
-        world.config_dir().map(|dir| dir.join("config.toml")),
-        Some(PathBuf::from("/etc/vault/config.toml")),
-    ];
+    let candidates = [world.config_dir().map(|dir| dir.join("config.toml")), Some(PathBuf::from("/etc/vault/config.toml"))];
     for path in candidates.into_iter().flatten() {
         match path.metadata() {
             Ok(_) => return Ok(Some(path)),
@@ -329,26 +277,15 @@ fn find_file(world: &World) -> Result<Option<PathBuf>, Complaint> {
 
 impl ConfigFile {
     fn read(path: &Path, home: Option<&Path>) -> Result<Self, Complaint> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Complaint::file(Exit::Usage, "read", path, &error))?;
-        let mut file = Self::parse(&text).map_err(|(line, why)| {
-            Complaint::usage(format!(
-                "the configuration file {} is wrong in line {line}",
-                shown(path)
-            ))
-            .since(why)
-        })?;
+        let text = std::fs::read_to_string(path).map_err(|error| Complaint::file(Exit::Usage, "read", path, &error))?;
+        let mut file =
+            Self::parse(&text).map_err(|(line, why)| Complaint::usage(format!("the configuration file {} is wrong in line {line}", shown(path))).since(why))?;
         let base = path.parent().unwrap_or(Path::new(""));
-        for named in [
-            &mut file.repository,
-            &mut file.password_file,
-            &mut file.key_file,
-            &mut file.cache_dir,
-        ]
-        .into_iter()
-        .flatten()
-        .chain(&mut file.backup.exclude_file)
-        .chain(&mut file.backup.iexclude_file)
+        for named in [&mut file.repository, &mut file.password_file, &mut file.key_file, &mut file.cache_dir]
+            .into_iter()
+            .flatten()
+            .chain(&mut file.backup.exclude_file)
+            .chain(&mut file.backup.iexclude_file)
         {
             *named = located(named, base, home);
         }
@@ -387,15 +324,8 @@ mod tests {
     fn command_line_over_environment_over_file_over_default() {
         let world = World::of(&[("VAULT_REPOSITORY", "/env")], Some("/home/me"));
         let bare = World::of(&[], Some("/home/me"));
-        let typed = Global {
-            repo: Some("/typed".into()),
-            ..Global::default()
-        };
-        let get = |global: &Global, world: &World, file: Option<&str>| {
-            repository(global, world, file.map(Path::new), in_file)
-                .expect("valid")
-                .expect("some")
-        };
+        let typed = Global { repo: Some("/typed".into()), ..Global::default() };
+        let get = |global: &Global, world: &World, file: Option<&str>| repository(global, world, file.map(Path::new), in_file).expect("valid").expect("some");
         assert_eq!(get(&typed, &world, Some("/file")).value, "/typed");
         assert_eq!(get(&Global::default(), &world, Some("/file")).value, "/env");
         let from_file = get(&Global::default(), &bare, Some("/file"));
@@ -420,16 +350,10 @@ mod tests {
     #[test]
     fn one_secret_a_level() {
         let both = World::of(&[("VAULT_PASSWORD", "x"), ("VAULT_KEY_FILE", "/k")], None);
-        let complaint = secret(&Global::default(), &both, &ConfigFile::default(), in_file)
-            .expect_err("two of them");
+        let complaint = secret(&Global::default(), &both, &ConfigFile::default(), in_file).expect_err("two of them");
         assert!(complaint.what.contains("VAULT_PASSWORD and VAULT_KEY_FILE"));
-        let typed = Global {
-            key_file: Some("/typed".into()),
-            ..Global::default()
-        };
-        let found = secret(&typed, &both, &ConfigFile::default(), in_file)
-            .expect("valid")
-            .expect("some");
+        let typed = Global { key_file: Some("/typed".into()), ..Global::default() };
+        let found = secret(&typed, &both, &ConfigFile::default(), in_file).expect("valid").expect("some");
         assert_eq!(found.origin, Origin::CommandLine("--key-file"));
     }
 
@@ -442,8 +366,7 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_named_with_its_line() {
-        let (line, why) = ConfigFile::parse("repository = \"/r\"\n\n[backup]\nexlude = []\n")
-            .expect_err("a typing error");
+        let (line, why) = ConfigFile::parse("repository = \"/r\"\n\n[backup]\nexlude = []\n").expect_err("a typing error");
         assert_eq!(line, 4);
         assert!(why.contains("exlude"), "{why}");
     }

@@ -8,9 +8,7 @@ use vault_engine::format::node::Time;
 pub fn size(text: &str) -> Result<u64, String> {
     let wrong = || format!("`{text}` is not a size; write for example 500K, 1.5M or 2G");
     let lower = text.trim().to_ascii_lowercase();
-    let digits = lower
-        .find(|char: char| !char.is_ascii_digit() && char != '.')
-        .unwrap_or(lower.len());
+    let digits = lower.find(|char: char| !char.is_ascii_digit() && char != '.').unwrap_or(lower.len());
     let (number, unit) = lower.split_at(digits);
     let factor = match unit.trim_start() {
         "" | "b" => 1u64,
@@ -21,9 +19,7 @@ pub fn size(text: &str) -> Result<u64, String> {
         _ => return Err(wrong()),
     };
     if let Ok(whole) = number.parse::<u64>() {
-        return whole
-            .checked_mul(factor)
-            .ok_or_else(|| format!("`{text}` is too large"));
+        return whole.checked_mul(factor).ok_or_else(|| format!("`{text}` is too large"));
     }
     let fraction: f64 = number.parse().map_err(|_| wrong())?;
     let product = fraction * factor as f64;
@@ -54,15 +50,9 @@ fn parse_time(text: &str, now: &Zoned) -> Option<Time> {
         return Some(from_timestamp(at));
     }
     if let Some(span) = parse_span(text) {
-        return now
-            .checked_sub(span)
-            .ok()
-            .map(|at| from_timestamp(at.timestamp()));
+        return now.checked_sub(span).ok().map(|at| from_timestamp(at.timestamp()));
     }
-    let at = text
-        .parse::<civil::DateTime>()
-        .or_else(|_| text.parse::<civil::Date>().map(|date| date.at(0, 0, 0, 0)))
-        .ok()?;
+    let at = text.parse::<civil::DateTime>().or_else(|_| text.parse::<civil::Date>().map(|date| date.at(0, 0, 0, 0))).ok()?;
     let zoned = at.to_zoned(now.time_zone().clone()).ok()?;
     Some(from_timestamp(zoned.timestamp()))
 }
@@ -76,9 +66,7 @@ fn parse_span(text: &str) -> Option<jiff::Span> {
         let digits = rest.find(|char: char| !char.is_ascii_digit())?;
         let number: i64 = rest[..digits].parse().ok()?;
         rest = &rest[digits..];
-        let letters = rest
-            .find(|char: char| char.is_ascii_digit())
-            .unwrap_or(rest.len());
+        let letters = rest.find(|char: char| char.is_ascii_digit()).unwrap_or(rest.len());
         let unit = &rest[..letters];
         rest = &rest[letters..];
         let (place, added) = match unit {
@@ -103,10 +91,7 @@ fn parse_span(text: &str) -> Option<jiff::Span> {
 /// The engine's time for jiff's.
 pub fn from_timestamp(at: Timestamp) -> Time {
     let nanoseconds = at.as_nanosecond();
-    Time {
-        seconds: nanoseconds.div_euclid(1_000_000_000) as i64,
-        nanoseconds: nanoseconds.rem_euclid(1_000_000_000) as u32,
-    }
+    Time { seconds: nanoseconds.div_euclid(1_000_000_000) as i64, nanoseconds: nanoseconds.rem_euclid(1_000_000_000) as u32 }
 }
 
 /// Now.
@@ -155,12 +140,6 @@ mod tests {
     #[test]
     fn times_before_1970_round_towards_the_past() {
         let at = Timestamp::from_nanosecond(-1).expect("in range");
-        assert_eq!(
-            from_timestamp(at),
-            Time {
-                seconds: -1,
-                nanoseconds: 999_999_999
-            }
-        );
+        assert_eq!(from_timestamp(at), Time { seconds: -1, nanoseconds: 999_999_999 });
     }
 }

@@ -59,14 +59,7 @@ impl World {
     /// A world made of nothing but variables, for tests.
     #[cfg(test)]
     pub fn of(variables: &[(&str, &str)], home: Option<&str>) -> Self {
-        Self {
-            variables: variables
-                .iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-            home: home.map(PathBuf::from),
-            ..Self::default()
-        }
+        Self { variables: variables.iter().map(|(name, value)| (name.into(), value.into())).collect(), home: home.map(PathBuf::from), ..Self::default() }
     }
 
     /// The variable `name`, also if it is empty.
@@ -105,10 +98,7 @@ impl World {
 
     /// This machine's name.
     pub fn host(&self) -> String {
-        rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned()
+        rustix::system::uname().nodename().to_string_lossy().into_owned()
     }
 
     /// The name of the user, or `uid N`.
@@ -116,10 +106,7 @@ impl World {
         ["USER", "LOGNAME"]
             .into_iter()
             .find_map(|name| self.variable(name)?.to_str().filter(|name| !name.is_empty()))
-            .map_or_else(
-                || format!("uid {}", rustix::process::geteuid().as_raw()),
-                str::to_owned,
-            )
+            .map_or_else(|| format!("uid {}", rustix::process::geteuid().as_raw()), str::to_owned)
     }
 
     /// Whether somebody is there to answer and to read.
@@ -129,8 +116,7 @@ impl World {
 
     /// Whether colours are wanted on a terminal: <https://no-color.org>.
     pub fn allows_color(&self) -> bool {
-        self.variable("NO_COLOR").is_none_or(OsStr::is_empty)
-            && self.variable("TERM").is_none_or(|term| term != "dumb")
+        self.variable("NO_COLOR").is_none_or(OsStr::is_empty) && self.variable("TERM").is_none_or(|term| term != "dumb")
     }
 
     /// From now on the first signal only asks the running operation to end.
@@ -155,9 +141,7 @@ impl World {
     fn listen(&self) {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
         let ignored = ignored_signals();
-        let wanted = [SIGINT, SIGTERM, SIGHUP]
-            .into_iter()
-            .filter(|signal| ignored & (1 << (signal - 1)) == 0);
+        let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0);
         let Ok(mut stream) = signal_hook::iterator::Signals::new(wanted) else {
             return; // The system's own handling, which ends the program, is no worse.
         };
@@ -172,9 +156,7 @@ impl World {
             }
         };
         // Without the thread a signal would be swallowed; then the program can only be killed. Threads are there or nothing works.
-        let _ = std::thread::Builder::new()
-            .name("signals".into())
-            .spawn(waiter);
+        let _ = std::thread::Builder::new().name("signals".into()).spawn(waiter);
     }
 }
 
@@ -195,21 +177,12 @@ impl Signals {
 /// The soft limit of open files becomes the hard one; a large restore holds many.
 fn raise_open_files() {
     let limit = rustix::process::getrlimit(Resource::Nofile);
-    let _ = rustix::process::setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit.maximum,
-            maximum: limit.maximum,
-        },
-    );
+    let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 /// The mask of signals that are ignored; there is no call for it that is not unsafe.
 fn ignored_signals() -> u64 {
-    std::fs::read_to_string("/proc/self/status")
-        .ok()
-        .and_then(|status| parse_ignored(&status))
-        .unwrap_or(0)
+    std::fs::read_to_string("/proc/self/status").ok().and_then(|status| parse_ignored(&status)).unwrap_or(0)
 }
 
 fn parse_ignored(status: &str) -> Option<u64> {
@@ -223,10 +196,7 @@ mod tests {
 
     #[test]
     fn directories_follow_xdg_and_ignore_relative_values() {
-        let world = World::of(
-            &[("XDG_DATA_HOME", "relative"), ("XDG_CONFIG_HOME", "/c")],
-            Some("/home/me"),
-        );
+        let world = World::of(&[("XDG_DATA_HOME", "relative"), ("XDG_CONFIG_HOME", "/c")], Some("/home/me"));
         assert_eq!(world.config_dir(), Some("/c/vault".into()));
         assert_eq!(world.data_dir(), Some("/home/me/.local/share/vault".into()));
         assert_eq!(World::of(&[], None).cache_dir(), None);
@@ -242,10 +212,7 @@ mod tests {
 
     #[test]
     fn reads_the_mask_of_ignored_signals() {
-        assert_eq!(
-            parse_ignored("Name:\tx\nSigIgn:\t0000000000001003\n"),
-            Some(0x1003)
-        );
+        assert_eq!(parse_ignored("Name:\tx\nSigIgn:\t0000000000001003\n"), Some(0x1003));
         assert_eq!(parse_ignored("Name:\tx\n"), None);
     }
 }

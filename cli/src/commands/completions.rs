@@ -22,10 +22,9 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "vault", &mut script);
     if session.output.json {
-        session.output.event(&Event::Completions(json::Completions {
-            shell: args.shell.to_string(),
-            script: String::from_utf8_lossy(&script).into_owned(),
-        }))?;
+        session
+            .output
+            .event(&Event::Completions(json::Completions { shell: args.shell.to_string(), script: String::from_utf8_lossy(&script).into_owned() }))?;
     } else {
         session.output.contents(&script)?;
     }

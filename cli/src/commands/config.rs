@@ -45,11 +45,7 @@ fn show(settings: &Settings, session: &Session) -> Result<Exit, Complaint> {
         },
     ));
     match &settings.repository {
-        Some(set) => rows.push((
-            "repository",
-            Some(visible(set.value.as_bytes()).into_owned()),
-            set.origin.clone(),
-        )),
+        Some(set) => rows.push(("repository", Some(visible(set.value.as_bytes()).into_owned()), set.origin.clone())),
         None => rows.push(("repository", None, Origin::Default)),
     }
     match &settings.secret {
@@ -73,9 +69,7 @@ fn show(settings: &Settings, session: &Session) -> Result<Exit, Complaint> {
             value: value.clone().map_or(serde_json::Value::Null, serde_json::Value::String),
             origin: origin.to_string(),
         }))?;
-        session
-            .output
-            .line(format_args!("{name} = {}  ({origin})", value.as_deref().unwrap_or("none")))?;
+        session.output.line(format_args!("{name} = {}  ({origin})", value.as_deref().unwrap_or("none")))?;
     }
     Ok(Exit::Complete)
 }

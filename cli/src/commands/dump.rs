@@ -13,8 +13,9 @@ pub struct Args {
     #[arg(value_name = "SNAPSHOT[:PATH]")]
     snapshot: OsString,
 
-    /// File to write
-    path: OsString,
+    /// File to write; may be left out where the snapshot names a path
+    #[arg(value_name = "FILE")]
+    file: Option<OsString>,
 
     #[command(flatten)]
     filter: FilterArgs,

@@ -45,10 +45,7 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
 
 /// A page for the command and for each below it: `vault-key-add.1`.
 fn collect(command: &clap::Command, name: &str, pages: &mut Vec<(String, clap_mangen::Man)>) {
-    for inner in command
-        .get_subcommands()
-        .filter(|inner| inner.get_name() != "help" && !inner.is_hide_set())
-    {
+    for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help" && !inner.is_hide_set()) {
         collect(inner, &format!("{name}-{}", inner.get_name()), pages);
     }
     let page = clap_mangen::Man::new(command.clone().display_name(name.to_owned())).title(name.to_uppercase());

@@ -51,30 +51,17 @@ pub fn run(world: World, words: Vec<OsString>) -> Exit {
     let plain = words.iter().any(|word| word == "--no-color") || !world.allows_color();
     let json = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
     let choice = if plain { ColorChoice::Never } else { ColorChoice::Auto };
-    let parsed = Cli::command()
-        .color(choice)
-        .try_get_matches_from(words)
-        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed = Cli::command().color(choice).try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
     let Cli { global, command } = match parsed {
         Ok(cli) => cli,
         Err(error) => return not_a_command(&error, json),
     };
     let color = !plain && world.stderr_is_terminal;
-    let mut output = Output::new(
-        global.json,
-        global.quiet,
-        global.verbose,
-        color,
-        world.stderr_is_terminal,
-    );
+    let mut output = Output::new(&global, color, world.stderr_is_terminal);
     if matches!(command, Command::Dump(_)) {
         output.carry_contents();
     }
-    let session = Session {
-        world,
-        global,
-        output: Arc::new(output),
-    };
+    let session = Session { world, global, output: Arc::new(output) };
     let exit = match catch_unwind(AssertUnwindSafe(|| dispatch(&command, &session))) {
         Ok(Ok(exit)) => exit,
         Ok(Err(complaint)) => session.output.complain(&complaint),
@@ -116,23 +103,15 @@ fn not_a_command(error: &clap::Error, json: bool) -> Exit {
         let _ = std::io::stdout().flush();
         return exit;
     }
-    let output = Output::new(true, false, 0, false, false);
+    let output = Output::new(&Global { json, ..Global::default() }, false, false);
     let event = match error.kind() {
-        ErrorKind::DisplayVersion => Some(Event::Version(json::Version {
-            version: env!("CARGO_PKG_VERSION"),
-            os: std::env::consts::OS,
-            arch: std::env::consts::ARCH,
-        })),
-        ErrorKind::DisplayHelp => Some(Event::Note(json::Note {
-            message: error.to_string(),
-        })),
+        ErrorKind::DisplayVersion => {
+            Some(Event::Version(json::Version { version: env!("CARGO_PKG_VERSION"), os: std::env::consts::OS, arch: std::env::consts::ARCH }))
+        }
+        ErrorKind::DisplayHelp => Some(Event::Note(json::Note { message: error.to_string() })),
         _ => {
             let _ = error.print();
-            Some(Event::ExitError(json::ExitError {
-                code: exit.code(),
-                message: error.to_string(),
-                hints: Vec::new(),
-            }))
+            Some(Event::ExitError(json::ExitError { code: exit.code(), message: error.to_string(), hints: Vec::new() }))
         }
     };
     if let Some(event) = event {

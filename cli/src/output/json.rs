@@ -1,9 +1,11 @@
 //! The machine's view: every event that `--json` prints, one object a line. `JSON.md` describes each of them; a test holds it to that.
 
+// Names of fields are the interface's, whatever their struct is called.
+#![allow(clippy::struct_field_names)]
+
 use super::text;
 use serde::Serialize;
 use vault_engine::format::id::hex;
-use vault_engine::format::node::Time;
 
 /// One line of `--json`. Names and fields are restic's wherever restic has them.
 #[derive(Debug, Serialize)]
@@ -179,26 +181,16 @@ pub struct Snapshot {
 pub struct SnapshotSummary {
     pub backup_start: String,
     pub backup_end: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub files_new: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub files_changed: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub files_unmodified: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dirs_new: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dirs_changed: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dirs_unmodified: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub data_added: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub data_added_packed: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub total_files_processed: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub total_bytes_processed: Option<u64>,
+    pub files_new: u64,
+    pub files_changed: u64,
+    pub files_unmodified: u64,
+    pub dirs_new: u64,
+    pub dirs_changed: u64,
+    pub dirs_unmodified: u64,
+    pub data_added: u64,
+    pub data_added_packed: u64,
+    pub total_files_processed: u64,
+    pub total_bytes_processed: u64,
 }
 
 /// An entry of a snapshot.
@@ -391,16 +383,8 @@ impl Event {
 pub fn lossy(bytes: &[u8]) -> (String, Option<String>) {
     match std::str::from_utf8(bytes) {
         Ok(text) => (text.to_owned(), None),
-        Err(_) => (
-            String::from_utf8_lossy(bytes).into_owned(),
-            Some(hex(bytes)),
-        ),
+        Err(_) => (String::from_utf8_lossy(bytes).into_owned(), Some(hex(bytes))),
     }
-}
-
-/// An instant.
-pub fn time(at: Time) -> String {
-    text::rfc3339(at)
 }
 
 #[cfg(test)]
@@ -409,9 +393,7 @@ mod tests {
 
     #[test]
     fn lines_are_one_line_and_cannot_steer_a_terminal() {
-        let event = Event::Note(Note {
-            message: "a\n\x1b[2J\u{9b}\u{202e}\u{7f}b".into(),
-        });
+        let event = Event::Note(Note { message: "a\n\x1b[2J\u{9b}\u{202e}\u{7f}b".into() });
         let line = event.line();
         assert!(!line.chars().any(text::is_dangerous), "{line}");
         let back: serde_json::Value = serde_json::from_str(&line).expect("JSON");
@@ -463,10 +445,7 @@ mod tests {
             }
         }
         assert!(events.len() > 15 && fields.len() > 90, "the scan works");
-        let headings: Vec<&str> = guide
-            .lines()
-            .filter_map(|line| line.strip_prefix("## `")?.strip_suffix('`'))
-            .collect();
+        let headings: Vec<&str> = guide.lines().filter_map(|line| line.strip_prefix("## `")?.strip_suffix('`')).collect();
         assert_eq!(events, headings, "events in json.rs and headings in JSON.md");
         for (owner, field) in &fields {
             assert!(guide.contains(&format!("| `{field}`")), "{owner}.{field} is missing in JSON.md");
@@ -474,10 +453,7 @@ mod tests {
         let known: Vec<&str> = fields.iter().map(|(_, field)| *field).collect();
         for row in guide.lines().filter_map(|line| line.strip_prefix("| `")) {
             let name = row.split('`').next().unwrap_or_default();
-            assert!(
-                known.contains(&name) || ["message_type", "operation"].contains(&name),
-                "JSON.md describes {name}, which is no field"
-            );
+            assert!(known.contains(&name) || ["message_type", "operation"].contains(&name), "JSON.md describes {name}, which is no field");
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The choice between text, JSON and silence, made once; standard output for data, standard error for words about them.
 
+pub mod describe;
 pub mod json;
 pub mod progress;
 pub mod text;
 
+use crate::args::Global;
 use crate::complaint::Complaint;
 use crate::exit::Exit;
 use json::Event;
@@ -33,7 +35,8 @@ pub struct Output {
 
 impl Output {
     /// Speaks on standard output and standard error.
-    pub fn new(json: bool, quiet: bool, verbose: u8, color: bool, draws: bool) -> Self {
+    pub fn new(global: &Global, color: bool, draws: bool) -> Self {
+        let Global { json, quiet, verbose, .. } = *global;
         Self {
             json,
             quiet,
@@ -92,11 +95,7 @@ impl Output {
 
     /// A line for people on standard error, `-q` or not. That nobody reads it is no error.
     pub fn warn(&self, line: &str) {
-        let (yellow, plain) = if self.color {
-            ("\x1b[1;33m", "\x1b[0m")
-        } else {
-            ("", "")
-        };
+        let (yellow, plain) = if self.color { ("\x1b[1;33m", "\x1b[0m") } else { ("", "") };
         self.say(&format!("{yellow}warning:{plain} {}", visible(line.as_bytes())));
     }
 
@@ -119,21 +118,15 @@ impl Output {
         if !complaint.is_silent() {
             let _ = self.flush();
             let _ = write!(io::stderr(), "{}", complaint.paragraph(self.color));
-            let _ = self.event(&Event::ExitError(json::ExitError {
-                code: complaint.exit.code(),
-                message: complaint.sentence(),
-                hints: complaint.hints.clone(),
-            }));
+            let _ =
+                self.event(&Event::ExitError(json::ExitError { code: complaint.exit.code(), message: complaint.sentence(), hints: complaint.hints.clone() }));
         }
         complaint.exit
     }
 
     /// The last words: the exit event, and all that is still in the buffer. A full disk behind standard output is a failure.
     pub fn close(&self, exit: Exit) -> Exit {
-        let last = Event::Exit(json::Exit {
-            code: exit.code(),
-            result: exit.word(),
-        });
+        let last = Event::Exit(json::Exit { code: exit.code(), result: exit.word() });
         match self.event(&last).and_then(|()| self.flush()) {
             Err(complaint) if exit == Exit::Complete => {
                 if !complaint.is_silent() {
@@ -173,13 +166,7 @@ struct Stdout(Option<std::fs::File>);
 impl Stdout {
     fn open() -> Self {
         use std::os::fd::AsFd as _;
-        Self(
-            io::stdout()
-                .as_fd()
-                .try_clone_to_owned()
-                .ok()
-                .map(std::fs::File::from),
-        )
+        Self(io::stdout().as_fd().try_clone_to_owned().ok().map(std::fs::File::from))
     }
 }
 

@@ -1,8 +1,8 @@
 //! A monitor that is drawn: a bar on a terminal, a line a minute without one, an event a second in JSON, nothing with `-q`.
 
+use super::Output;
 use super::json::{self, Event};
 use super::text::{bytes, clock, count, shorten, visible};
-use super::Output;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use vault_engine::ops::monitor::{Fate, Monitor, Progress};
 
 const DRAW_EVERY: Duration = Duration::from_millis(200);
 const EVENT_EVERY: Duration = Duration::from_secs(1);
-const LINE_EVERY: Duration = Duration::from_secs(60);
+const LINE_EVERY: Duration = Duration::from_mins(1);
 
 /// What an operation is called while it runs.
 #[derive(Clone, Copy, Debug)]
@@ -65,9 +65,7 @@ impl Screen {
             wake: Condvar::new(),
         });
         let drawn = Arc::clone(&shared);
-        let ticker = (!output.quiet)
-            .then(|| std::thread::Builder::new().name("progress".into()))
-            .and_then(|thread| thread.spawn(move || drawn.tick()).ok());
+        let ticker = (!output.quiet).then(|| std::thread::Builder::new().name("progress".into())).and_then(|thread| thread.spawn(move || drawn.tick()).ok());
         Self { shared, ticker }
     }
 
@@ -121,9 +119,7 @@ impl Monitor for Screen {
         shared.problems.fetch_add(1, Relaxed);
         let (item, item_hex) = json::lossy(path);
         let _ = shared.output.event(&Event::Error(json::Error {
-            error: json::ErrorText {
-                message: what.to_owned(),
-            },
+            error: json::ErrorText { message: what.to_owned() },
             during: shared.activity.during,
             item,
             item_hex,
@@ -137,9 +133,7 @@ impl Monitor for Screen {
     }
 
     fn note(&self, text: &str) {
-        let _ = self.shared.output.event(&Event::Note(json::Note {
-            message: text.to_owned(),
-        }));
+        let _ = self.shared.output.event(&Event::Note(json::Note { message: text.to_owned() }));
         self.shared.output.note(text);
     }
 }
@@ -159,15 +153,8 @@ impl Shared {
         }
         let (item, item_hex) = json::lossy(path);
         // That standard output is gone must not end a backup; its end will be told by the exit code of whatever comes last.
-        let _ = self.output.event(&Event::VerboseStatus(json::VerboseStatus {
-            action,
-            item,
-            item_hex,
-            data_size: size_bytes,
-        }));
-        let _ = self
-            .output
-            .line(format_args!("{action:<10} {}", visible(path)));
+        let _ = self.output.event(&Event::VerboseStatus(json::VerboseStatus { action, item, item_hex, data_size: size_bytes }));
+        let _ = self.output.line(format_args!("{action:<10} {}", visible(path)));
     }
 
     /// The drawing thread.
@@ -182,11 +169,7 @@ impl Shared {
         let mut rate = Rate::default();
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         while !*ended {
-            ended = self
-                .wake
-                .wait_timeout(ended, period)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            ended = self.wake.wait_timeout(ended, period).unwrap_or_else(PoisonError::into_inner).0;
             if *ended {
                 break;
             }
@@ -220,11 +203,7 @@ impl Shared {
             total_known: self.total_known.load(Relaxed),
             problems: self.problems.load(Relaxed),
             bytes_a_second: rate.feed(elapsed, bytes_done),
-            name: self
-                .name
-                .lock()
-                .map(|name| visible(&name).into_owned())
-                .unwrap_or_default(),
+            name: self.name.lock().map(|name| visible(&name).into_owned()).unwrap_or_default(),
         }
     }
 }
@@ -248,11 +227,7 @@ fn draw(bar: &ProgressBar, view: &View) {
         None => "  ?% ".into(),
     });
     bar.set_position((view.share().unwrap_or(0.0) * 1000.0) as u64);
-    bar.set_message(if room >= 8 {
-        format!("{line}  {}", shorten(&view.name, room))
-    } else {
-        shorten(&line, columns.saturating_sub(28)).into_owned()
-    });
+    bar.set_message(if room >= 8 { format!("{line}  {}", shorten(&view.name, room)) } else { shorten(&line, columns.saturating_sub(28)).into_owned() });
     bar.tick();
 }
 
@@ -275,11 +250,7 @@ impl View {
         if !self.total_known {
             return None;
         }
-        let (done, total) = if self.bytes_total > 0 {
-            (self.bytes_done, self.bytes_total)
-        } else {
-            (self.files_done, self.files_total)
-        };
+        let (done, total) = if self.bytes_total > 0 { (self.bytes_done, self.bytes_total) } else { (self.files_done, self.files_total) };
         Some(if total == 0 { 1.0 } else { (done as f64 / total as f64).min(1.0) })
     }
 
@@ -367,31 +338,16 @@ mod tests {
 
     #[test]
     fn says_files_bytes_rate_and_time_left() {
-        assert_eq!(
-            view().line(),
-            "1 file, 1.000 MiB of 4.000 MiB, 1.000 MiB/s, 0:03 left"
-        );
+        assert_eq!(view().line(), "1 file, 1.000 MiB of 4.000 MiB, 1.000 MiB/s, 0:03 left");
         assert_eq!(view().share(), Some(0.25));
-        let unknown = View {
-            total_known: false,
-            problems: 2,
-            ..view()
-        };
-        assert_eq!(
-            unknown.line(),
-            "1 file, 1.000 MiB, 1.000 MiB/s, 0:10, 2 problems"
-        );
+        let unknown = View { total_known: false, problems: 2, ..view() };
+        assert_eq!(unknown.line(), "1 file, 1.000 MiB, 1.000 MiB/s, 0:10, 2 problems");
         assert_eq!(unknown.share(), None);
     }
 
     #[test]
     fn nothing_to_do_is_done() {
-        let nothing = View {
-            bytes_total: 0,
-            files_total: 0,
-            bytes_a_second: 0.0,
-            ..view()
-        };
+        let nothing = View { bytes_total: 0, files_total: 0, bytes_a_second: 0.0, ..view() };
         assert_eq!(nothing.share(), Some(1.0));
         assert_eq!(nothing.remaining(), None);
     }
@@ -408,19 +364,10 @@ mod tests {
 
     #[test]
     fn counts_reach_the_view() {
-        let output = Arc::new(Output::new(false, true, 0, false, false));
-        let screen = Screen::start(
-            &output,
-            Activity {
-                name: "backup",
-                during: "archival",
-            },
-        );
-        screen.progress(&Progress {
-            files_done: 3,
-            bytes_done: 5,
-            ..Progress::default()
-        });
+        let quiet = crate::args::Global { quiet: true, ..Default::default() };
+        let output = Arc::new(Output::new(&quiet, false, false));
+        let screen = Screen::start(&output, Activity { name: "backup", during: "archival" });
+        screen.progress(&Progress { files_done: 3, bytes_done: 5, ..Progress::default() });
         screen.entry(b"/x\x1b", Fate::New, 1);
         let view = screen.shared.view(&mut Rate::default());
         assert_eq!((view.files_done, view.bytes_done), (3, 5));

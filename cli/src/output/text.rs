@@ -41,8 +41,7 @@ pub fn visible(bytes: &[u8]) -> Cow<'_, str> {
 
 /// Control characters (C0, DEL, C1), line and paragraph separators, and marks that turn the direction of text.
 pub fn is_dangerous(char: char) -> bool {
-    char.is_control()
-        || matches!(char, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    char.is_control() || matches!(char, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A number of bytes as restic prints it: `12 B`, `1.500 KiB`, `3.250 GiB`.
@@ -64,11 +63,7 @@ pub fn bytes(count: u64) -> String {
 pub fn clock(span: Duration) -> String {
     let seconds = span.as_secs();
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if hours > 0 {
-        format!("{hours}:{minutes:02}:{seconds:02}")
-    } else {
-        format!("{minutes}:{seconds:02}")
-    }
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }
 
 /// A number with its noun: `1 file`, `2 files`.
@@ -78,33 +73,21 @@ pub fn count(number: u64, one: &str, many: &str) -> String {
 
 /// An instant in local time, to the second: `2026-01-31 12:00:00`.
 pub fn local(time: Time) -> String {
-    timestamp(time).map_or_else(
-        || format!("@{}", time.seconds),
-        |at| {
-            at.to_zoned(TimeZone::system())
-                .strftime("%Y-%m-%d %H:%M:%S")
-                .to_string()
-        },
-    )
+    timestamp(time).map_or_else(|| format!("@{}", time.seconds), |at| at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
 /// An instant for machines: RFC 3339 with local offset and nanoseconds, as restic prints it; `@seconds` where the calendar ends.
 pub fn rfc3339(time: Time) -> String {
     timestamp(time).map_or_else(
         || format!("@{}.{:09}", time.seconds, time.nanoseconds),
-        |at| {
-            at.to_zoned(TimeZone::system())
-                .strftime("%Y-%m-%dT%H:%M:%S%.f%:z")
-                .to_string()
-        },
+        |at| at.to_zoned(TimeZone::system()).strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string(),
     )
 }
 
 fn timestamp(time: Time) -> Option<Timestamp> {
     // jiff wants the sign of both parts to agree; ours counts nanoseconds upwards from whole seconds.
     let at = Timestamp::from_second(time.seconds).ok()?;
-    at.checked_add(jiff::SignedDuration::from_nanos(i64::from(time.nanoseconds)))
-        .ok()
+    at.checked_add(jiff::SignedDuration::from_nanos(i64::from(time.nanoseconds))).ok()
 }
 
 /// Type, permissions and special bits as `ls -l` writes them.
@@ -119,11 +102,7 @@ pub fn permissions(node_type: NodeType, mode: u32) -> String {
         NodeType::Fifo => 'p',
         NodeType::Socket => 's',
     });
-    for (shift, special, set, unset) in [
-        (6, 0o4000, 's', 'S'),
-        (3, 0o2000, 's', 'S'),
-        (0, 0o1000, 't', 'T'),
-    ] {
+    for (shift, special, set, unset) in [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')] {
         let bits = mode >> shift;
         text.push(if bits & 4 != 0 { 'r' } else { '-' });
         text.push(if bits & 2 != 0 { 'w' } else { '-' });
@@ -251,16 +230,10 @@ mod tests {
 
     #[test]
     fn times_outside_the_calendar_are_no_panic() {
-        let far = Time {
-            seconds: i64::MAX,
-            nanoseconds: 1,
-        };
+        let far = Time { seconds: i64::MAX, nanoseconds: 1 };
         assert!(local(far).starts_with('@'));
         assert_eq!(rfc3339(far), format!("@{}.000000001", i64::MAX));
-        let before = Time {
-            seconds: -2,
-            nanoseconds: 500_000_000,
-        };
+        let before = Time { seconds: -2, nanoseconds: 500_000_000 };
         assert!(rfc3339(before).contains(":58.5"), "{}", rfc3339(before));
     }
 
@@ -276,16 +249,7 @@ mod tests {
         let mut table = Table::new(&["ID", ">Size", "Paths"]);
         table.row(vec!["ab".into(), "5 B".into(), "/a\n/b".into()]);
         table.row(vec!["abcd".into(), "10 KiB".into(), "/c".into()]);
-        assert_eq!(
-            table.lines(),
-            [
-                "ID      Size  Paths",
-                "-------------------",
-                "ab       5 B  /a",
-                "              /b",
-                "abcd  10 KiB  /c",
-            ]
-        );
+        assert_eq!(table.lines(), ["ID      Size  Paths", "-------------------", "ab       5 B  /a", "              /b", "abcd  10 KiB  /c",]);
     }
 
     #[test]
