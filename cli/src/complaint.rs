@@ -1,5 +1,7 @@
 //! What went wrong, said to people: what failed, on which object, why, and what to try.
 
+mod engine;
+
 use crate::exit::Exit;
 use crate::output::text::visible;
 use std::fmt::Write as _;

@@ -9,6 +9,7 @@ mod newkeys;
 mod output;
 mod patterns;
 mod secrets;
+mod session;
 mod settings;
 mod units;
 mod world;

@@ -1,4 +1,4 @@
-//! Lists that people keep in files: exclude patterns (`$VAR` is expanded here) and names of what to back up.
+//! Lists that people keep in files: patterns (`$VAR` is expanded here, the engine reads no environment) and names of what to back up.
 
 use crate::complaint::{Complaint, shown};
 use crate::exit::Exit;
@@ -7,15 +7,38 @@ use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
+use vault_engine::sources::files::exclude::Excludes;
+use vault_engine::sources::files::paths;
 
 /// Longer lists are a mistake: somebody named the wrong file.
 const LIST_BYTES_MAX: u64 = 256 << 20;
 
-/// The patterns of an exclude file: lines that are empty or begin with `#` are left out, white space around a line too, `$VAR` and
-/// `${VAR}` are expanded, `$$` is a dollar sign.
-pub fn read_patterns(path: &Path, world: &World) -> Result<Vec<Vec<u8>>, Complaint> {
-    let bytes = read_list(path)?;
-    Ok(lines(&bytes).map(|line| expand(line, |name| world.variable(OsStr::from_bytes(name).to_str()?))).collect())
+/// Patterns from the command line and from files, with and without case.
+pub struct PatternArgs<'a> {
+    pub plain: &'a [OsString],
+    pub ignoring_case: &'a [OsString],
+    pub files: &'a [PathBuf],
+    pub files_ignoring_case: &'a [PathBuf],
+}
+
+impl PatternArgs<'_> {
+    /// Adds them to `all`.
+    pub fn add_to(&self, all: &mut Excludes, world: &World) -> Result<(), Complaint> {
+        let mut add = |pattern: &[u8], ignore_case: bool| all.add(pattern, ignore_case).map_err(|error| Complaint::usage(error.to_string()));
+        for (patterns, ignore_case) in [(self.plain, false), (self.ignoring_case, true)] {
+            patterns.iter().try_for_each(|pattern| add(pattern.as_bytes(), ignore_case))?;
+        }
+        for (files, ignore_case) in [(self.files, false), (self.files_ignoring_case, true)] {
+            for path in files {
+                let text = read_list(path)?;
+                for line in paths::lines(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text)) {
+                    let pattern = expand(line, |name| world.variable(std::str::from_utf8(name).ok()?));
+                    add(&pattern, ignore_case).map_err(|complaint| complaint.since(format!("in {}", shown(path))))?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// How `--files-from` and its relatives read a list.
@@ -30,37 +53,25 @@ pub enum ListForm {
 }
 
 /// The names in a list of what to back up. A glob that fits nothing is told through `unmatched`.
-pub fn read_names(path: &Path, form: ListForm, unmatched: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>, Complaint> {
-    let bytes = read_list(path)?;
+pub fn read_names(path: &Path, form: ListForm, unmatched: &mut dyn FnMut(&[u8])) -> Result<Vec<PathBuf>, Complaint> {
+    let text = read_list(path)?;
     let named = |name: &[u8]| PathBuf::from(OsString::from_vec(name.to_vec()));
-    match form {
-        ListForm::Verbatim => Ok(bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(named).collect()),
-        ListForm::Raw => {
-            let Some(list) = bytes.strip_suffix(b"\0") else {
-                return if bytes.is_empty() { Ok(Vec::new()) } else { Err(wrong_list(path, "its last name does not end with a NUL byte")) };
-            };
-            let names: Vec<&[u8]> = list.split(|byte| *byte == 0).collect();
-            if names.iter().any(|name| name.is_empty()) {
-                return Err(wrong_list(path, "it holds an empty name"));
-            }
-            Ok(names.into_iter().map(named).collect())
-        }
+    let wrong = |why: String| Complaint::usage(format!("the list {} is wrong", shown(path))).since(why);
+    Ok(match form {
+        ListForm::Verbatim => paths::lines_verbatim(&text).map(named).collect(),
+        ListForm::Raw => paths::paths_raw(&text).map_err(|error| wrong(error.to_string()))?.into_iter().map(named).collect(),
         ListForm::Globs => {
             let mut names = Vec::new();
-            for line in lines(&bytes) {
-                let found = glob(line);
+            for line in paths::lines(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text)) {
+                let found = paths::expand(line).map_err(|error| wrong(format!("{}: {error}", shown(Path::new(OsStr::from_bytes(line))))))?;
                 if found.is_empty() {
-                    unmatched(&format!("{}: nothing fits {}", shown(path), shown(Path::new(OsStr::from_bytes(line)))));
+                    unmatched(line);
                 }
                 names.extend(found);
             }
-            Ok(names)
+            names
         }
-    }
-}
-
-fn wrong_list(path: &Path, why: &str) -> Complaint {
-    Complaint::usage(format!("the list {} is wrong", shown(path))).since(why)
+    })
 }
 
 fn read_list(path: &Path) -> Result<Vec<u8>, Complaint> {
@@ -73,14 +84,9 @@ fn read_list(path: &Path) -> Result<Vec<u8>, Complaint> {
     };
     result.map_err(|error| Complaint::file(Exit::Usage, "read", path, &error))?;
     if bytes.len() as u64 > LIST_BYTES_MAX {
-        return Err(wrong_list(path, "it is longer than 256 MiB"));
+        return Err(Complaint::usage(format!("the list {} is longer than 256 MiB", shown(path))));
     }
     Ok(bytes)
-}
-
-/// Lines without white space around them, without empty ones and comments. A byte order mark at the start is dropped.
-fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty() && line[0] != b'#')
 }
 
 /// `$NAME` and `${NAME}` become the variable's value (nothing, where it is not set), `$$` a dollar sign.
@@ -116,84 +122,6 @@ fn expand<'a>(line: &[u8], value: impl Fn(&[u8]) -> Option<&'a OsStr>) -> Vec<u8
     out
 }
 
-/// What fits a pattern with `*`, `?`, `[…]` and `\` in its components, sorted. Hidden names need no dot in the pattern, as in Go and so in restic.
-fn glob(pattern: &[u8]) -> Vec<PathBuf> {
-    let mut found = vec![PathBuf::from(if pattern.starts_with(b"/") { "/" } else { "" })];
-    for part in pattern.split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
-        let mut next = Vec::new();
-        for base in &found {
-            if !part.iter().any(|byte| b"*?[\\".contains(byte)) {
-                let path = base.join(OsStr::from_bytes(part));
-                if path.symlink_metadata().is_ok() {
-                    next.push(path);
-                }
-                continue;
-            }
-            let dir = if base.as_os_str().is_empty() { Path::new(".") } else { base };
-            let mut names: Vec<OsString> =
-                std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name()).filter(|name| fits(part, name.as_bytes())).collect();
-            names.sort_unstable();
-            next.extend(names.iter().map(|name| base.join(name)));
-        }
-        found = next;
-    }
-    found.retain(|path| !path.as_os_str().is_empty());
-    found
-}
-
-/// Whether one name fits one component of a pattern. Linear in memory, at most quadratic in time.
-fn fits(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        let step = match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, n));
-                p += 1;
-                continue;
-            }
-            Some(b'?') => Some(1),
-            Some(b'[') => class(&pattern[p..], name[n]),
-            Some(b'\\') if p + 1 < pattern.len() => (pattern[p + 1] == name[n]).then_some(2),
-            Some(byte) => (*byte == name[n]).then_some(1),
-            None => None,
-        };
-        if let Some(length) = step {
-            p += length;
-            n += 1;
-        } else if let Some((at, from)) = star {
-            star = Some((at, from + 1));
-            p = at + 1;
-            n = from + 1;
-        } else {
-            return false;
-        }
-    }
-    pattern[p..].iter().all(|byte| *byte == b'*')
-}
-
-/// The length of the class `[…]` that `pattern` begins with, if `byte` is in it.
-fn class(pattern: &[u8], byte: u8) -> Option<usize> {
-    let mut at = 1;
-    let negated = matches!(pattern.get(at), Some(b'^' | b'!'));
-    at += usize::from(negated);
-    let (first, mut hit) = (at, false);
-    loop {
-        let low = *pattern.get(at)?;
-        if low == b']' && at > first {
-            break;
-        }
-        let mut high = low;
-        if pattern.get(at + 1) == Some(&b'-') && pattern.get(at + 2).is_some_and(|end| *end != b']') {
-            high = pattern[at + 2];
-            at += 2;
-        }
-        hit |= (low..=high).contains(&byte);
-        at += 1;
-    }
-    (hit != negated).then_some(at + 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,42 +141,14 @@ mod tests {
     }
 
     #[test]
-    fn lists_lose_comments_and_white_space() {
-        let found: Vec<&[u8]> = lines(b"\xef\xbb\xbf a \r\n#b\n\n  # c\nd").collect();
-        assert_eq!(found, [b"a", b"d"]);
-    }
-
-    #[test]
-    fn names_fit_patterns() {
-        for (pattern, name, expected) in [
-            ("*", "", true),
-            ("*.rs", "a.rs", true),
-            ("*.rs", "a.rsx", false),
-            ("a*b*c", "axxbyyc", true),
-            ("a*b*c", "axxbyy", false),
-            ("?", "ü", false),
-            ("[a-c]x", "bx", true),
-            ("[^a-c]x", "bx", false),
-            ("[]]", "]", true),
-            ("[a", "a", false),
-            ("\\*", "*", true),
-            ("\\*", "a", false),
-        ] {
-            assert_eq!(fits(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} {name}");
-        }
-    }
-
-    #[test]
-    fn a_hostile_pattern_ends() {
-        let pattern = [&b"*a".repeat(500)[..], b"b"].concat();
-        assert!(!fits(&pattern, &b"a".repeat(5000)));
-    }
-
-    #[test]
-    fn globs_look_at_the_file_system() {
-        let here = glob(b"src/ex*.rs");
-        assert_eq!(here, [PathBuf::from("src/exit.rs")]);
-        assert!(glob(b"src/nothing*").is_empty());
-        assert_eq!(glob(b"/"), [PathBuf::from("/")]);
+    fn a_wrong_pattern_names_its_file() {
+        let path = std::env::temp_dir().join(format!("vault-patterns-{}", std::process::id()));
+        std::fs::write(&path, "# fine\n\n*.o\n[open\n").expect("written");
+        let files = [path.clone()];
+        let args = PatternArgs { plain: &[], ignoring_case: &[], files: &files, files_ignoring_case: &[] };
+        let complaint = args.add_to(&mut Excludes::default(), &World::of(&[], None)).expect_err("an open class");
+        assert!(complaint.sentence().contains("vault-patterns-"), "{}", complaint.sentence());
+        assert_eq!(complaint.exit, Exit::Usage);
+        std::fs::remove_file(&path).expect("tidy");
     }
 }

@@ -101,7 +101,7 @@ impl World {
         rustix::system::uname().nodename().to_string_lossy().into_owned()
     }
 
-    /// The name of the user, or `uid N`.
+    /// The name of the user, or `uid N`. Cron and services often say nothing; the superuser needs no saying.
     pub fn user(&self) -> String {
         ["USER", "LOGNAME"]
             .into_iter()

@@ -1,17 +1,15 @@
 //! `vault backup`.
 
 mod args;
+mod source;
 
-use super::Session;
 use crate::complaint::Complaint;
 use crate::exit::Exit;
+use crate::session::Session;
 pub use args::Args;
 
 pub fn run(_args: &Args, _session: &Session) -> Result<Exit, Complaint> {
     Err(Complaint::failed("not yet"))
 }
 
-/// Says what is wrong with the values of the `[backup]` table.
-pub fn check_table(_table: &crate::settings::BackupTable) -> Result<(), Complaint> {
-    Ok(())
-}
+pub use source::check_table;

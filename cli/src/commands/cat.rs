@@ -1,8 +1,8 @@
 //! `vault cat`: objects of the repository as JSON.
 
-use super::Session;
 use crate::complaint::Complaint;
 use crate::exit::Exit;
+use crate::session::Session;
 use std::ffi::OsString;
 
 /// Print an object of the repository as JSON

@@ -1,10 +1,10 @@
 //! `vault completions`: what a shell needs to complete our words.
 
-use super::Session;
 use crate::args::Cli;
 use crate::complaint::Complaint;
 use crate::exit::Exit;
 use crate::output::json::{self, Event};
+use crate::session::Session;
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 

@@ -1,10 +1,10 @@
 //! `vault config`: the settings in force and where each came from; the repository's own configuration.
 
-use super::Session;
 use crate::complaint::{Complaint, shown};
 use crate::exit::Exit;
 use crate::output::json::{self, Event};
 use crate::output::text::visible;
+use crate::session::Session;
 use crate::settings::{Origin, Settings};
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -78,7 +78,7 @@ fn check(settings: &Settings, session: &Session) -> Result<Exit, Complaint> {
     if let Some(secret) = &settings.secret {
         secret.value.fetch()?;
     }
-    super::backup::check_table(&settings.backup)?;
+    super::backup::check_table(&settings.backup, session)?;
     session.output.remark("The settings are valid.")?;
     Ok(Exit::Complete)
 }

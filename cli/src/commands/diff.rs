@@ -1,8 +1,8 @@
 //! `vault diff`: what changed from one snapshot to another.
 
-use super::Session;
 use crate::complaint::Complaint;
 use crate::exit::Exit;
+use crate::session::Session;
 use std::ffi::OsString;
 
 /// Show what changed from one snapshot to another

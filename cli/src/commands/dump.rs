@@ -1,9 +1,9 @@
 //! `vault dump`: one file of a snapshot on standard output.
 
-use super::Session;
 use crate::complaint::Complaint;
 use crate::exit::Exit;
 use crate::filter::FilterArgs;
+use crate::session::Session;
 use std::ffi::OsString;
 
 /// Write a file of a snapshot to standard output

@@ -1,9 +1,9 @@
 //! `vault find`: in which snapshots a file lies.
 
-use super::Session;
 use crate::complaint::Complaint;
 use crate::exit::Exit;
 use crate::filter::{FilterArgs, time};
+use crate::session::Session;
 use std::ffi::OsString;
 use vault_engine::format::node::Time;
 

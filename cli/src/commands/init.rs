@@ -1,8 +1,8 @@
 //! `vault init`: makes a repository and its first keys.
 
-use super::Session;
 use crate::complaint::Complaint;
 use crate::exit::Exit;
+use crate::session::Session;
 
 /// Make a repository
 ///
@@ -11,17 +11,20 @@ use crate::exit::Exit;
 pub struct Args {
     /// Text that tells this key from others later
     #[arg(long, value_name = "TEXT")]
-    pub label: Option<String>,
+    label: Option<String>,
 
     /// Make no recovery key
     #[arg(long)]
-    pub no_recovery_key: bool,
+    no_recovery_key: bool,
 
     /// Size of new data packs [default: 32M]
     #[arg(long, value_name = "SIZE", value_parser = crate::filter::size)]
-    pub pack_size: Option<u64>,
+    pack_size: Option<u64>,
 }
 
-pub fn run(_args: &Args, _session: &Session) -> Result<Exit, Complaint> {
-    Err(Complaint::failed("not yet"))
+pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
+    let settings = session.settings()?;
+    let label = args.label.clone().unwrap_or_else(|| session.world.user());
+    session.create(&settings, &label, !args.no_recovery_key, args.pack_size)?;
+    Ok(Exit::Complete)
 }

@@ -1,9 +1,9 @@
 //! `vault ls`: what lies in a snapshot.
 
-use super::Session;
 use crate::complaint::Complaint;
 use crate::exit::Exit;
 use crate::filter::FilterArgs;
+use crate::session::Session;
 use std::ffi::OsString;
 
 /// List the files in a snapshot

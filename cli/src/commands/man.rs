@@ -1,10 +1,10 @@
 //! `vault man`: the manual pages, made from the same text as the help.
 
-use super::Session;
 use crate::args::Cli;
 use crate::complaint::{Complaint, shown};
 use crate::exit::Exit;
 use crate::output::json::{self, Event};
+use crate::session::Session;
 use clap::CommandFactory as _;
 use std::path::PathBuf;
 

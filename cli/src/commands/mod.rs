@@ -23,7 +23,7 @@ use crate::complaint::Complaint;
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::output::json::{self, Event};
-use crate::settings::Settings;
+use crate::session::Session;
 use crate::world::World;
 use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
@@ -31,20 +31,6 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-
-/// What every command is given.
-pub struct Session {
-    pub world: World,
-    pub global: Global,
-    pub output: Arc<Output>,
-}
-
-impl Session {
-    /// The settings in force.
-    pub fn settings(&self) -> Result<Settings, Complaint> {
-        Settings::collect(&self.global, &self.world)
-    }
-}
 
 /// The whole program, but for the outside.
 pub fn run(world: World, words: Vec<OsString>) -> Exit {

@@ -2,9 +2,9 @@
 
 mod args;
 
-use super::Session;
 use crate::complaint::Complaint;
 use crate::exit::Exit;
+use crate::session::Session;
 pub use args::Args;
 
 pub fn run(_args: &Args, _session: &Session) -> Result<Exit, Complaint> {

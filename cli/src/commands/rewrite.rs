@@ -1,9 +1,9 @@
 //! `vault rewrite`: drops paths from history.
 
-use super::Session;
 use crate::complaint::Complaint;
 use crate::exit::Exit;
 use crate::filter::FilterArgs;
+use crate::session::Session;
 use std::ffi::OsString;
 use std::path::PathBuf;
 

@@ -1,9 +1,9 @@
 //! `vault snapshots`: what there is to come back to.
 
-use super::Session;
 use crate::complaint::Complaint;
 use crate::exit::Exit;
 use crate::filter::FilterArgs;
+use crate::session::Session;
 use std::ffi::OsString;
 
 /// List snapshots

@@ -1,9 +1,9 @@
 //! `vault stats`: how much there is.
 
-use super::Session;
 use crate::complaint::Complaint;
 use crate::exit::Exit;
 use crate::filter::FilterArgs;
+use crate::session::Session;
 use std::ffi::OsString;
 
 /// Show how much the snapshots hold

@@ -1,9 +1,9 @@
 //! `vault tag`: changes the tags of snapshots.
 
-use super::Session;
 use crate::complaint::Complaint;
 use crate::exit::Exit;
 use crate::filter::FilterArgs;
+use crate::session::Session;
 use std::ffi::OsString;
 
 /// Change the tags of snapshots

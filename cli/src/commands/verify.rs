@@ -1,8 +1,8 @@
 //! `vault verify`: is everything there, and is it what was stored?
 
-use super::Session;
 use crate::complaint::Complaint;
 use crate::exit::Exit;
+use crate::session::Session;
 
 /// Check the repository
 ///

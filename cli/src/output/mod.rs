@@ -109,6 +109,8 @@ impl Output {
     /// A finished line on standard error.
     pub fn say(&self, line: &str) {
         self.aside(|| {
+            // What was said before on standard output comes before, where both are one terminal.
+            let _ = self.out().flush();
             let _ = writeln!(io::stderr(), "{line}");
         });
     }

@@ -8,7 +8,7 @@ use vault_engine::format::node::Time;
 /// Back up files and folders, or what a command prints
 ///
 /// Unchanged files are taken from the previous snapshot of the same host and paths without being read.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Default)]
 #[command(after_help = "Patterns are restic's: *.o, /home/*/cache, **/node_modules, !keep.o. A size is a number with K, M, G or T.")]
 pub struct Args {
     /// What to back up
