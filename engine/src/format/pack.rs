@@ -154,6 +154,11 @@ impl Geometry {
         if fits() == Some(true) { Ok(geometry) } else { Err(FormatError::BadStructure("regions of a pack that do not fit together")) }
     }
 
+    /// The footer's bytes.
+    pub fn footer(&self) -> [u8; END_LENGTH] {
+        self.encode(*FOOTER_MAGIC)
+    }
+
     /// The end of the table box: parity and footer follow.
     pub fn table_end(&self) -> u64 {
         self.table_offset + u64::from(self.table_length)
@@ -440,6 +445,11 @@ impl PackBuilder {
     /// Length so far in bytes, without table and footer.
     pub fn length(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// What the whole pack would come to, padding apart; a little more than exact.
+    pub fn estimated_length(&self) -> usize {
+        self.bytes.len() + self.table.chunks.len() * CHUNK_ROW + self.table.blocks.len() * BLOCK_ROW + 512
     }
 
     /// How many chunks it holds.
