@@ -1,10 +1,18 @@
 //! Which snapshots are meant: the flags that many commands share, and lists written with commas.
 
 use crate::complaint::Complaint;
+use crate::output::json::{self, Event};
+use crate::session::Session;
 use crate::units;
 use clap::Args;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use vault_engine::format::id::ObjectId;
 use vault_engine::format::node::Time;
+use vault_engine::ops::browse::{self, Place};
+use vault_engine::ops::select::{self, Filter, Selector};
+use vault_engine::store::error::RepositoryError;
+use vault_engine::store::repository::{Repository, StoredSnapshot};
 
 /// Narrows down which snapshots are looked at.
 #[derive(Args, Clone, Debug, Default)]
@@ -22,13 +30,67 @@ pub struct FilterArgs {
     #[arg(long, value_name = "TAG,…")]
     pub tag: Vec<String>,
 
-    /// Only snapshots of this source (can be repeated)
+    /// Only snapshots of this source
     #[arg(long, value_name = "NAME")]
-    pub source: Vec<String>,
+    pub source: Option<String>,
 
     /// Only snapshots made at this time or before
     #[arg(long, value_name = "BEFORE", value_parser = time)]
     pub time: Option<Time>,
+}
+
+impl FilterArgs {
+    /// As the engine takes it.
+    pub fn filter(&self) -> Filter {
+        let absolute = |path: &OsString| {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
+            path.into_os_string().into_vec()
+        };
+        Filter {
+            hosts: self.host.clone(),
+            paths: self.path.iter().map(absolute).collect(),
+            tags: tag_lists(&self.tag),
+            source: self.source.clone(),
+            before: self.time,
+        }
+    }
+
+    /// The snapshots that `ids` mean, or all that fit, oldest first; and whether there are others that cannot be read (which is told).
+    pub fn snapshots(&self, repository: &Repository, ids: &[OsString], session: &Session) -> Result<(Vec<StoredSnapshot>, bool), Complaint> {
+        let list = repository.snapshots()?;
+        for (id, error) in &list.damaged {
+            tell_damaged(*id, error, session)?;
+        }
+        let filter = self.filter();
+        let mut wanted: Vec<ObjectId> = Vec::with_capacity(ids.len());
+        for id in ids {
+            wanted.push(select::find(&list.snapshots, &filter, &id.to_string_lossy())?.id);
+        }
+        let fits = |stored: &StoredSnapshot| if ids.is_empty() { filter.matches(&stored.snapshot) } else { wanted.contains(&stored.id) };
+        Ok((list.snapshots.into_iter().filter(fits).collect(), !list.damaged.is_empty()))
+    }
+
+    /// The snapshot that `selector` means, and the path behind its colon.
+    pub fn snapshot(&self, repository: &Repository, selector: &OsStr) -> Result<(StoredSnapshot, Option<Vec<u8>>), Complaint> {
+        let selector = Selector::parse(selector.as_bytes());
+        let list = repository.snapshots()?;
+        let stored = select::find(&list.snapshots, &self.filter(), &selector.snapshot)?.clone();
+        Ok((stored, selector.path))
+    }
+
+    /// The place in a snapshot that `selector` means: its root, or the path behind its colon.
+    pub fn place(&self, repository: &Repository, selector: &OsStr) -> Result<(StoredSnapshot, Place), Complaint> {
+        let (stored, path) = self.snapshot(repository, selector)?;
+        let place = browse::resolve(repository, &stored, path.as_deref().unwrap_or(b"/"))?;
+        Ok((stored, place))
+    }
+}
+
+fn tell_damaged(id: ObjectId, error: &RepositoryError, session: &Session) -> Result<(), Complaint> {
+    let item = format!("snapshot {}", id.short());
+    session.output.warn(&format!("{item} cannot be read: {error}"));
+    let error = json::ErrorText { message: error.to_string() };
+    session.output.event(&Event::Error(json::Error { error, during: "list", item, item_hex: None }))
 }
 
 /// A time on the command line.

@@ -80,6 +80,18 @@ pub enum Secret {
 }
 
 impl SecretSource {
+    /// The flag that names it; a password itself has none.
+    pub fn flag(&self) -> String {
+        let quoted = |path: &Path| shlex::try_quote(&path.to_string_lossy()).map_or_else(|_| String::new(), std::borrow::Cow::into_owned);
+        match self {
+            Self::Password(_) => String::new(),
+            Self::PasswordFile(path) => format!("--password-file {}", quoted(path)),
+            Self::PasswordCommand(line) => format!("--password-command {}", quoted(Path::new(line))),
+            Self::KeyFile(path) => format!("--key-file {}", quoted(path)),
+            Self::RecoveryKeyFile(path) => format!("--recovery-key-file {}", quoted(path)),
+        }
+    }
+
     /// Fetches it.
     pub fn fetch(&self) -> Result<Secret, Complaint> {
         Ok(match self {

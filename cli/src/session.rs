@@ -32,13 +32,6 @@ pub struct Session {
     pub output: Arc<Output>,
 }
 
-/// A repository that was just made.
-pub struct Made {
-    pub repository: Repository,
-    /// The key file that was written for it.
-    pub key_file: Option<PathBuf>,
-}
-
 impl Session {
     /// The settings in force.
     pub fn settings(&self) -> Result<Settings, Complaint> {
@@ -90,7 +83,7 @@ impl Session {
     }
 
     /// Makes the repository of `settings`, its keys and, unless refused, a recovery key, and says so.
-    pub fn create(&self, settings: &Settings, label: &str, recovery: bool, pack_size_bytes: Option<u64>) -> Result<Made, Complaint> {
+    pub fn create(&self, settings: &Settings, label: &str, recovery: bool, pack_size_bytes: Option<u64>) -> Result<Repository, Complaint> {
         let (name, location) = located(settings)?;
         // Looked at before any key is made; the engine refuses again, for certain.
         if location.open().is_ok() {
@@ -120,7 +113,7 @@ impl Session {
         if let Some(place) = place {
             place.reveal(&self.world, &self.output, &recovery_key, &name)?;
         }
-        Ok(Made { repository, key_file })
+        Ok(repository)
     }
 
     fn found(

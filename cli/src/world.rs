@@ -17,6 +17,7 @@ use vault_engine::ops::monitor::Cancel;
 pub struct World {
     variables: BTreeMap<OsString, OsString>,
     home: Option<PathBuf>,
+    program: PathBuf,
     /// Standard input is a terminal.
     pub stdin_is_terminal: bool,
     /// Standard output is a terminal.
@@ -44,6 +45,7 @@ impl World {
             variables: std::env::vars_os().collect(),
             // Asks the user database where HOME is unset, as in cron.
             home: std::env::home_dir().filter(|home| home.is_absolute()),
+            program: std::env::args_os().next().unwrap_or_default().into(),
             stdin_is_terminal: io::stdin().is_terminal(),
             stdout_is_terminal: io::stdout().is_terminal(),
             stderr_is_terminal: io::stderr().is_terminal(),
@@ -70,6 +72,12 @@ impl World {
     /// The user's home directory.
     pub fn home(&self) -> Option<&Path> {
         self.home.as_deref()
+    }
+
+    /// What to type to run this program again.
+    pub fn program(&self) -> String {
+        // Found in PATH, it has no slash; run by its path, as cargo does, it may not be in PATH.
+        self.program.to_str().filter(|path| path.contains('/')).unwrap_or("vault").to_owned()
     }
 
     /// `$XDG_CONFIG_HOME/vault`.
@@ -106,7 +114,13 @@ impl World {
         ["USER", "LOGNAME"]
             .into_iter()
             .find_map(|name| self.variable(name)?.to_str().filter(|name| !name.is_empty()))
-            .map_or_else(|| format!("uid {}", rustix::process::geteuid().as_raw()), str::to_owned)
+            .map_or_else(
+                || match rustix::process::geteuid().as_raw() {
+                    0 => "root".to_owned(),
+                    uid => format!("uid {uid}"),
+                },
+                str::to_owned,
+            )
     }
 
     /// Whether somebody is there to answer and to read.

@@ -3,8 +3,14 @@
 use crate::complaint::Complaint;
 use crate::exit::Exit;
 use crate::filter::FilterArgs;
+use crate::output::describe;
+use crate::output::json::Event;
+use crate::output::lister::Lister;
 use crate::session::Session;
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
+use vault_engine::format::node::NodeType;
+use vault_engine::ops::browse::{self, Descend};
 
 /// List the files in a snapshot
 ///
@@ -35,6 +41,26 @@ pub struct Args {
     filter: FilterArgs,
 }
 
-pub fn run(_args: &Args, _session: &Session) -> Result<Exit, Complaint> {
-    Err(Complaint::failed("not yet"))
+pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
+    let repository = session.open()?;
+    let (stored, start) = args.filter.place(&repository, &args.snapshot)?;
+    session.output.event(&Event::Snapshot(describe::snapshot(stored.id, &stored.snapshot, stored.confirmed)))?;
+    let mut lister = Lister::new(session, args.long, args.human_readable);
+    let everything = args.dirs.is_empty();
+    let places = if everything {
+        vec![start]
+    } else {
+        let named = args.dirs.iter().map(|dir| browse::resolve(&repository, &stored, &browse::join(&start.path, dir.as_bytes())));
+        named.collect::<Result<_, _>>()?
+    };
+    for place in places {
+        if place.node.metadata.node_type != NodeType::Directory || !everything {
+            lister.show(&place.path, &place.node);
+        }
+        lister.walk(&repository, &place, |lister, path, node| match lister.show(path, node) {
+            Descend::Yes if everything || args.recursive => Descend::Yes,
+            _ => Descend::No,
+        })?;
+    }
+    lister.finish()
 }

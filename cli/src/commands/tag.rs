@@ -3,8 +3,12 @@
 use crate::complaint::Complaint;
 use crate::exit::Exit;
 use crate::filter::FilterArgs;
+use crate::filter;
+use crate::output::json::{self, Event};
+use crate::output::text::count;
 use crate::session::Session;
 use std::ffi::OsString;
+use vault_engine::ops::edit::{TagChange, tag};
 
 /// Change the tags of snapshots
 ///
@@ -32,6 +36,28 @@ pub struct Args {
     filter: FilterArgs,
 }
 
-pub fn run(_args: &Args, _session: &Session) -> Result<Exit, Complaint> {
-    Err(Complaint::failed("not yet"))
+pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
+    let change = TagChange {
+        // An empty list sets none.
+        set: (!args.set.is_empty()).then(|| filter::tag_lists(&args.set).concat()),
+        add: filter::tags(&args.add)?,
+        remove: filter::tags(&args.remove)?,
+    };
+    let repository = session.open()?;
+    let (snapshots, damaged) = args.filter.snapshots(&repository, &args.ids, session)?;
+    let cancel = session.world.be_polite();
+    let mut changed = 0;
+    for stored in &snapshots {
+        if cancel.is_cancelled() {
+            return Err(Complaint::interrupted());
+        }
+        if let Some(id) = tag(&repository, &session.world.host(), stored, &change)? {
+            changed += 1;
+            let (old_snapshot_id, new_snapshot_id) = (stored.id.to_hex(), id.to_hex());
+            session.output.event(&Event::Tagged(json::Tagged { old_snapshot_id, new_snapshot_id }))?;
+            session.output.remark(format_args!("{} is now {}", stored.id.short(), id.short()))?;
+        }
+    }
+    session.output.remark(format_args!("Tags changed on {}.", count(changed, "snapshot", "snapshots")))?;
+    Ok(if damaged { Exit::Failed } else { Exit::Complete })
 }

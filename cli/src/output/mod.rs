@@ -2,6 +2,7 @@
 
 pub mod describe;
 pub mod json;
+pub mod lister;
 pub mod progress;
 pub mod text;
 

@@ -2,10 +2,11 @@
 
 use super::args::Args;
 use crate::complaint::{Complaint, shown};
+use crate::exit::Exit;
 use crate::filter;
 use crate::patterns::{ListForm, PatternArgs, read_names};
 use crate::session::Session;
-use crate::settings::{BackupTable, Settings};
+use crate::settings::BackupTable;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt as _;
@@ -19,31 +20,71 @@ use vault_engine::sources::files::exclude::Excludes;
 use vault_engine::sources::files::{FileSource, Mark, Options};
 use vault_engine::sources::stream::StreamSource;
 
+/// What is to be backed up, read and checked, but nothing begun.
+pub enum Plan {
+    /// Files and folders. Named paths that are not there stand beside them, with the system's words.
+    Files { options: Options, missing: Vec<(PathBuf, String)> },
+    /// Standard input, under this name.
+    Stdin(OsString),
+    /// What a command prints, under this name.
+    Command { name: OsString, words: Vec<PathBuf> },
+}
+
 /// The source, and what is to be known about it when the backup has ended.
 pub struct Chosen {
     pub source: Box<dyn Source>,
-    /// Named paths that are not there, with the system's words.
+    /// Named paths that are not there.
     pub missing: Vec<(PathBuf, String)>,
-    /// What became of the producing command, if there is one.
+    /// What becomes of the producing command, if there is one.
     pub producer: Option<Arc<Producer>>,
 }
 
-/// The source that `args` describe.
-pub fn choose(args: &Args, settings: &Settings, session: &Session, own: Vec<PathBuf>, at: Time) -> Result<Chosen, Complaint> {
-    if args.stdin || args.stdin_from_command {
-        return stream(args, session, at);
+impl Plan {
+    /// What `args` ask for.
+    pub fn of(args: &Args, table: &BackupTable, session: &Session) -> Result<Self, Complaint> {
+        let name = || args.stdin_filename.clone().unwrap_or_else(|| "stdin".into());
+        if args.stdin_from_command {
+            return Ok(Self::Command { name: name(), words: args.paths.clone() });
+        }
+        if args.stdin {
+            if !args.paths.is_empty() {
+                return Err(Complaint::usage("--stdin takes no paths"));
+            }
+            if session.world.stdin_is_terminal {
+                return Err(Complaint::usage("standard input is a terminal").hint("pg_dump db | vault backup --stdin --stdin-filename db.sql"));
+            }
+            return Ok(Self::Stdin(name()));
+        }
+        if args.stdin_filename.is_some() {
+            return Err(Complaint::usage("--stdin-filename needs --stdin or --stdin-from-command"));
+        }
+        let mut missing = Vec::new();
+        let paths = present(named(args, &mut missing)?, &mut missing);
+        if paths.is_empty() {
+            return Err(nothing(&missing));
+        }
+        Ok(Self::Files { options: Options { paths, ..options(args, table, session)? }, missing })
     }
-    if args.stdin_filename.is_some() {
-        return Err(Complaint::usage("--stdin-filename needs --stdin or --stdin-from-command"));
+
+    /// Opens the source. `own` are our repository and cache, which exist by now; `at` is the time a stream gets.
+    pub fn open(self, own: Vec<PathBuf>, at: Time, cancel: &Arc<Cancel>) -> Result<Chosen, Complaint> {
+        let stream = |name: &OsStr, reader: Box<dyn Read + Send>| {
+            StreamSource::new(name.as_bytes(), reader, at)
+                .map_err(|error| Complaint::usage(format!("--stdin-filename {} is no file name", shown(name.as_ref()))).because(&error))
+        };
+        Ok(match self {
+            Self::Files { options, missing } => {
+                let source = FileSource::new(Options { own, ..options })
+                    .map_err(|error| Complaint::failed(format!("cannot back up {}", shown(&error.path))).because(&error.error))?;
+                Chosen { source: Box::new(source), missing, producer: None }
+            }
+            Self::Stdin(name) => Chosen { source: Box::new(stream(&name, Box::new(io::stdin()))?), missing: Vec::new(), producer: None },
+            Self::Command { name, words } => {
+                let (output, producer) = Producer::start(&words, cancel)?;
+                Chosen { source: Box::new(stream(&name, Box::new(output))?), missing: Vec::new(), producer: Some(producer) }
+            }
+        })
     }
-    let mut missing = Vec::new();
-    let paths = present(named(args, &mut missing)?, &mut missing);
-    if paths.is_empty() {
-        return Err(nothing(&missing));
-    }
-    let options = Options { paths, own, ..options(args, &settings.backup, session)? };
-    let source = FileSource::new(options).map_err(|error| Complaint::failed(format!("cannot back up {}", shown(&error.path))).because(&error.error))?;
-    Ok(Chosen { source: Box::new(source), missing, producer: None })
 }
 
 fn named(args: &Args, missing: &mut Vec<(PathBuf, String)>) -> Result<Vec<PathBuf>, Complaint> {
@@ -120,25 +161,6 @@ pub fn check_table(table: &BackupTable, session: &Session) -> Result<(), Complai
     options(&Args::default(), table, session).map(drop)
 }
 
-fn stream(args: &Args, session: &Session, at: Time) -> Result<Chosen, Complaint> {
-    let name = args.stdin_filename.clone().unwrap_or_else(|| "stdin".into());
-    let (reader, producer): (Box<dyn Read + Send>, _) = if args.stdin_from_command {
-        let (reader, producer) = Producer::start(&args.paths, &session.world.cancel)?;
-        (Box::new(reader), Some(producer))
-    } else {
-        if !args.paths.is_empty() {
-            return Err(Complaint::usage("--stdin takes no paths"));
-        }
-        if session.world.stdin_is_terminal {
-            return Err(Complaint::usage("standard input is a terminal").hint("pg_dump db | vault backup --stdin --stdin-filename db.sql"));
-        }
-        (Box::new(io::stdin()), None)
-    };
-    let source = StreamSource::new(name.as_bytes(), reader, at)
-        .map_err(|error| Complaint::usage(format!("--stdin-filename {} is no file name", shown(name.as_ref()))).because(&error))?;
-    Ok(Chosen { source: Box::new(source), missing: Vec::new(), producer })
-}
-
 /// A command whose output is backed up. Only if it ends well may the backup be committed.
 pub struct Producer {
     name: String,
@@ -160,7 +182,7 @@ impl Producer {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
-            .map_err(|error| Complaint::new(crate::exit::Exit::Producer, format!("cannot start {name}")).because(&error))?;
+            .map_err(|error| Complaint::new(Exit::Producer, format!("cannot start {name}")).because(&error))?;
         let producer = Arc::new(Self { name, failure: Mutex::default() });
         let pipe = child.stdout.take();
         let output = ProducerOutput { child, pipe, producer: Arc::clone(&producer), cancel: Arc::clone(cancel) };
@@ -170,7 +192,7 @@ impl Producer {
     /// Why it failed, as a complaint.
     pub fn complaint(&self) -> Option<Complaint> {
         let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
-        Some(Complaint::new(crate::exit::Exit::Producer, format!("{} failed, so nothing was stored", self.name)).since(failure))
+        Some(Complaint::new(Exit::Producer, format!("{} failed, so nothing was stored", self.name)).since(failure))
     }
 }
 
