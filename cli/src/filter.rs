@@ -86,6 +86,13 @@ impl FilterArgs {
     }
 }
 
+/// What `path` means below `place`: paths of snapshots are typed with or without a slash before them.
+pub fn below(place: &Place, path: &OsStr) -> Vec<u8> {
+    let bytes = path.as_bytes();
+    let slashes = bytes.iter().take_while(|byte| **byte == b'/').count();
+    browse::join(&place.path, &bytes[slashes..])
+}
+
 fn tell_damaged(id: ObjectId, error: &RepositoryError, session: &Session) -> Result<(), Complaint> {
     let item = format!("snapshot {}", id.short());
     session.output.warn(&format!("{item} cannot be read: {error}"));

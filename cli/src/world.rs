@@ -111,16 +111,13 @@ impl World {
 
     /// The name of the user, or `uid N`. Cron and services often say nothing; the superuser needs no saying.
     pub fn user(&self) -> String {
-        ["USER", "LOGNAME"]
-            .into_iter()
-            .find_map(|name| self.variable(name)?.to_str().filter(|name| !name.is_empty()))
-            .map_or_else(
-                || match rustix::process::geteuid().as_raw() {
-                    0 => "root".to_owned(),
-                    uid => format!("uid {uid}"),
-                },
-                str::to_owned,
-            )
+        ["USER", "LOGNAME"].into_iter().find_map(|name| self.variable(name)?.to_str().filter(|name| !name.is_empty())).map_or_else(
+            || match rustix::process::geteuid().as_raw() {
+                0 => "root".to_owned(),
+                uid => format!("uid {uid}"),
+            },
+            str::to_owned,
+        )
     }
 
     /// Whether somebody is there to answer and to read.

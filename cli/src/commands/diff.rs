@@ -95,7 +95,13 @@ fn count_change(tally: &mut json::Statistics, node: &Node, change: Change) {
 
 fn lines(tally: &json::Statistics) -> [String; 4] {
     let side = |name: &str, side: &json::Side| {
-        format!("{name:<9}{}, {}, {}, {}", count(side.files, "file", "files"), count(side.dirs, "folder", "folders"), count(side.others, "other", "others"), bytes(side.bytes))
+        format!(
+            "{name:<9}{}, {}, {}, {}",
+            count(side.files, "file", "files"),
+            count(side.dirs, "folder", "folders"),
+            count(side.others, "other", "others"),
+            bytes(side.bytes)
+        )
     };
     [String::new(), format!("Changed: {}", count(tally.changed_files, "file", "files")), side("Added:", &tally.added), side("Removed:", &tally.removed)]
 }

@@ -2,13 +2,12 @@
 
 use crate::complaint::Complaint;
 use crate::exit::Exit;
-use crate::filter::FilterArgs;
+use crate::filter::{self, FilterArgs};
 use crate::output::Output;
 use crate::output::text::visible;
 use crate::session::Session;
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt as _;
 use vault_engine::format::node::NodeType;
 use vault_engine::ops::browse;
 
@@ -31,14 +30,17 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
     let repository = session.open()?;
     let (stored, start) = args.filter.place(&repository, &args.snapshot)?;
     let place = match &args.file {
-        Some(file) => browse::resolve(&repository, &stored, &browse::join(&start.path, file.as_bytes()))?,
+        Some(file) => browse::resolve(&repository, &stored, &filter::below(&start, file))?,
         None => start,
     };
     match place.node.metadata.node_type {
         NodeType::File => {}
         NodeType::Directory => {
-            return Err(Complaint::usage(format!("{} is a folder, and only files can be dumped", visible(&place.path)))
-                .hint(format!("vault restore {}:{} --target FOLDER brings it back", stored.id.short(), visible(&place.path))));
+            return Err(Complaint::usage(format!("{} is a folder, and only files can be dumped", visible(&place.path))).hint(format!(
+                "vault restore {}:{} --target FOLDER brings it back",
+                stored.id.short(),
+                visible(&place.path)
+            )));
         }
         other => return Err(Complaint::usage(format!("{} is no file ({})", visible(&place.path), other.word()))),
     }

@@ -2,13 +2,12 @@
 
 use crate::complaint::Complaint;
 use crate::exit::Exit;
-use crate::filter::FilterArgs;
+use crate::filter::{self, FilterArgs};
 use crate::output::describe;
 use crate::output::json::Event;
 use crate::output::lister::Lister;
 use crate::session::Session;
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt as _;
 use vault_engine::format::node::NodeType;
 use vault_engine::ops::browse::{self, Descend};
 
@@ -50,7 +49,7 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
     let places = if everything {
         vec![start]
     } else {
-        let named = args.dirs.iter().map(|dir| browse::resolve(&repository, &stored, &browse::join(&start.path, dir.as_bytes())));
+        let named = args.dirs.iter().map(|dir| browse::resolve(&repository, &stored, &filter::below(&start, dir)));
         named.collect::<Result<_, _>>()?
     };
     for place in places {

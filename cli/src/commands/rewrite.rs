@@ -52,7 +52,9 @@ pub struct Args {
 
 pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
     if !args.forget && !args.dry_run {
-        return Err(Complaint::usage("rewrite puts new snapshots in place of the old ones").hint("say --forget if the old ones shall go, or --dry-run to look first"));
+        return Err(
+            Complaint::usage("rewrite puts new snapshots in place of the old ones").hint("say --forget if the old ones shall go, or --dry-run to look first")
+        );
     }
     let mut excludes = Excludes::default();
     PatternArgs { plain: &args.exclude, ignoring_case: &args.iexclude, files: &args.exclude_file, files_ignoring_case: &args.iexclude_file }

@@ -2,8 +2,8 @@
 
 use crate::complaint::Complaint;
 use crate::exit::Exit;
-use crate::filter::FilterArgs;
 use crate::filter;
+use crate::filter::FilterArgs;
 use crate::output::json::{self, Event};
 use crate::output::text::count;
 use crate::session::Session;

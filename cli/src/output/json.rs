@@ -5,6 +5,8 @@
 
 use super::text;
 use serde::Serialize;
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use vault_engine::format::id::hex;
 
 /// One line of `--json`. Names and fields are restic's wherever restic has them.
@@ -363,20 +365,24 @@ impl Event {
             // Cannot happen: keys are text, and all values have a JSON form.
             format!("{{\"message_type\":\"error\",\"error\":{{\"message\":\"{error}\"}}}}")
         });
-        if !plain.chars().any(text::is_dangerous) {
-            return plain;
-        }
-        let mut safe = String::with_capacity(plain.len() + 16);
-        for char in plain.chars() {
-            if text::is_dangerous(char) {
-                use std::fmt::Write as _;
-                let _ = write!(safe, "\\u{:04x}", u32::from(char));
-            } else {
-                safe.push(char);
-            }
-        }
-        safe
+        tame(&plain).into_owned()
     }
+}
+
+/// JSON in which control characters and marks that JSON itself allows are escaped too; they can only stand in strings.
+pub fn tame(plain: &str) -> Cow<'_, str> {
+    if !plain.chars().any(text::is_dangerous) {
+        return Cow::Borrowed(plain);
+    }
+    let mut safe = String::with_capacity(plain.len() + 16);
+    for char in plain.chars() {
+        if text::is_dangerous(char) {
+            let _ = write!(safe, "\\u{:04x}", u32::from(char));
+        } else {
+            safe.push(char);
+        }
+    }
+    Cow::Owned(safe)
 }
 
 /// Bytes as text, with the hex form beside it where the text lost something.

@@ -66,6 +66,11 @@ pub fn clock(span: Duration) -> String {
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }
 
+/// A span of time in a report: `0.27 s` below a minute, else as [`clock`].
+pub fn span(span: Duration) -> String {
+    if span < Duration::from_mins(1) { format!("{:.2} s", span.as_secs_f64()) } else { clock(span) }
+}
+
 /// A number with its noun: `1 file`, `2 files`.
 pub fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })

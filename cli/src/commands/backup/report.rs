@@ -3,7 +3,7 @@
 use crate::complaint::Complaint;
 use crate::output::describe::files;
 use crate::output::json::{self, Event};
-use crate::output::text::{bytes, clock, count};
+use crate::output::text::{bytes, count, span};
 use crate::session::{Session, quoted};
 use crate::settings::{Origin, Settings};
 use vault_engine::format::id::ObjectId;
@@ -50,7 +50,7 @@ fn lines(outcome: &BackupOutcome, dry_run: bool) -> Vec<String> {
         format!("Folders:   {}", kinds(summary.dirs_new, summary.dirs_changed, summary.dirs_unmodified)),
         format!("Read:      {} of {}", bytes(outcome.bytes_read), bytes(summary.content_bytes)),
         format!("{} {}{}", if dry_run { "Would add:" } else { "Added:    " }, bytes(summary.stored_bytes), ratio(summary.new_bytes, summary.stored_bytes)),
-        format!("Time:      {} ({}/s)", clock(outcome.duration), bytes(rate(summary.content_bytes, outcome.duration))),
+        format!("Time:      {} ({}/s)", span(outcome.duration), bytes(rate(summary.content_bytes, outcome.duration))),
     ];
     if outcome.missing > 0 {
         lines.push(format!("Missing:   {} could not be read, listed above", count(outcome.missing, "entry", "entries")));
@@ -134,7 +134,7 @@ mod tests {
                 "Folders:   1 new, 0 changed, 0 unchanged",
                 "Read:      3.000 KiB of 4.000 KiB",
                 "Added:     1.000 KiB for 3.000 KiB of new data (ratio 3.00)",
-                "Time:      0:02 (2.000 KiB/s)",
+                "Time:      2.00 s (2.000 KiB/s)",
                 "Missing:   1 entry could not be read, listed above",
                 "Snapshot:  abababab",
             ]
