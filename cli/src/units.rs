@@ -94,11 +94,6 @@ pub fn from_timestamp(at: Timestamp) -> Time {
     Time { seconds: nanoseconds.div_euclid(1_000_000_000) as i64, nanoseconds: nanoseconds.rem_euclid(1_000_000_000) as u32 }
 }
 
-/// Now.
-pub fn now() -> Time {
-    from_timestamp(Timestamp::now())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

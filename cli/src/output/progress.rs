@@ -2,7 +2,7 @@
 
 use super::Output;
 use super::json::{self, Event};
-use super::text::{bytes, clock, count, shorten, visible};
+use super::text::{bytes_short, clock, count, shorten, visible, width};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -209,26 +209,19 @@ impl Shared {
 }
 
 fn new_bar() -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr());
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     // The template is a constant; should it be refused, indicatif's own style does.
-    if let Ok(style) = ProgressStyle::with_template("{prefix}[{bar:20}] {msg}") {
-        bar.set_style(style.progress_chars("=> "));
+    if let Ok(style) = ProgressStyle::with_template("{msg}") {
+        bar.set_style(style);
     }
     bar
 }
 
+/// One message, so that each tick is one write to the terminal.
 fn draw(bar: &ProgressBar, view: &View) {
-    let columns = rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| usize::from(size.ws_col));
-    let line = view.line();
-    // Prefix, bar and its frame take 27 columns, the gap before the name two.
-    let room = columns.saturating_sub(27 + super::text::width(&line) + 3);
-    bar.set_prefix(match view.share() {
-        Some(share) => format!("{:>3.0}% ", share * 100.0),
-        None => "  ?% ".into(),
-    });
-    bar.set_position((view.share().unwrap_or(0.0) * 1000.0) as u64);
-    bar.set_message(if room >= 8 { format!("{line}  {}", shorten(&view.name, room)) } else { shorten(&line, columns.saturating_sub(28)).into_owned() });
-    bar.tick();
+    // A terminal without a size is drawn on as one of 80 columns; indicatif holds it the same way.
+    let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok().filter(|size| size.ws_row > 0 && size.ws_col > 0);
+    bar.set_message(view.drawn(size.map_or(80, |size| usize::from(size.ws_col))));
 }
 
 /// The state at one moment.
@@ -262,14 +255,37 @@ impl View {
         Duration::try_from_secs_f64(left / self.bytes_a_second).ok()
     }
 
+    /// The line on a terminal of so many columns; it leaves the last one free, where terminals differ.
+    fn drawn(&self, columns: usize) -> String {
+        let room = columns.saturating_sub(1);
+        let share = self.share();
+        let mut text = share.map_or_else(|| "  ?% ".to_owned(), |share| format!("{:>3.0}% ", share * 100.0));
+        let cells = match columns {
+            ..80 => 0,
+            80..110 => 10,
+            _ => 20,
+        };
+        if cells > 0 {
+            let full = (share.unwrap_or(0.0) * cells as f64) as usize;
+            text.push_str(&format!("[{:<cells$}] ", "=".repeat(full)));
+        }
+        text.push_str(&self.line());
+        let left = room.saturating_sub(width(&text) + 2);
+        if left >= 8 {
+            text.push_str("  ");
+            text.push_str(&shorten(&self.name, left));
+        }
+        text.chars().take(room).collect()
+    }
+
     fn line(&self) -> String {
         use std::fmt::Write as _;
         let mut line = count(self.files_done, "file", "files");
-        let _ = write!(line, ", {}", bytes(self.bytes_done));
+        let _ = write!(line, ", {}", bytes_short(self.bytes_done));
         if self.total_known && self.bytes_total > 0 {
-            let _ = write!(line, " of {}", bytes(self.bytes_total));
+            let _ = write!(line, " of {}", bytes_short(self.bytes_total));
         }
-        let _ = write!(line, ", {}/s", bytes(self.bytes_a_second as u64));
+        let _ = write!(line, ", {}/s", bytes_short(self.bytes_a_second as u64));
         if let Some(remaining) = self.remaining() {
             let _ = write!(line, ", {} left", clock(remaining));
         } else {
@@ -338,11 +354,20 @@ mod tests {
 
     #[test]
     fn says_files_bytes_rate_and_time_left() {
-        assert_eq!(view().line(), "1 file, 1.000 MiB of 4.000 MiB, 1.000 MiB/s, 0:03 left");
+        assert_eq!(view().line(), "1 file, 1.0 MiB of 4.0 MiB, 1.0 MiB/s, 0:03 left");
         assert_eq!(view().share(), Some(0.25));
         let unknown = View { total_known: false, problems: 2, ..view() };
-        assert_eq!(unknown.line(), "1 file, 1.000 MiB, 1.000 MiB/s, 0:10, 2 problems");
+        assert_eq!(unknown.line(), "1 file, 1.0 MiB, 1.0 MiB/s, 0:10, 2 problems");
         assert_eq!(unknown.share(), None);
+    }
+
+    #[test]
+    fn the_drawn_line_never_wraps() {
+        let long = View { name: "/very/long/".repeat(30), ..view() };
+        for columns in [1, 5, 20, 79, 80, 100, 110, 200] {
+            assert!(width(&long.drawn(columns)) < columns.max(2), "{columns}");
+        }
+        assert_eq!(long.drawn(80), " 25% [==        ] 1 file, 1.0 MiB of 4.0 MiB, 1.0 MiB/s, 0:03 left  /ve…y/long/");
     }
 
     #[test]

@@ -46,6 +46,15 @@ pub fn is_dangerous(char: char) -> bool {
 
 /// A number of bytes as restic prints it: `12 B`, `1.500 KiB`, `3.250 GiB`.
 pub fn bytes(count: u64) -> String {
+    in_units(count, 3)
+}
+
+/// The same for lines that have little room: `3.2 GiB`.
+pub fn bytes_short(count: u64) -> String {
+    in_units(count, 1)
+}
+
+fn in_units(count: u64, decimals: usize) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if count < 1024 {
         return format!("{count} B");
@@ -56,7 +65,7 @@ pub fn bytes(count: u64) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    format!("{value:.3} {}", UNITS[unit])
+    format!("{value:.decimals$} {}", UNITS[unit])
 }
 
 /// A span of time: `0:07`, `12:34`, `1:02:03`.
