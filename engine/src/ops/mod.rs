@@ -3,3 +3,7 @@
 pub mod monitor;
 pub mod source;
 pub mod target;
+pub mod walk;
+
+#[cfg(test)]
+mod testing;
