@@ -92,7 +92,9 @@ impl<'r> Builder<'r> {
         let split = |name: &[u8]| keys.split_number(name);
         let mut sink = |bytes: Vec<u8>| -> Result<TreeId> { self.session.store_tree(&bytes) };
         let mut builder = DirectoryBuilder::new();
-        nodes.iter().for_each(|node| builder.push(node, &split, &mut sink).unwrap());
+        for node in &nodes {
+            builder.push(node, &split, &mut sink).unwrap();
+        }
         builder.finish(&split, &mut sink).unwrap()
     }
 

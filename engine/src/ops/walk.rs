@@ -253,11 +253,6 @@ pub fn find_path<'c>(repository: &Repository, root: TreeId, components: impl Int
     Ok(None)
 }
 
-/// The components of a path as people write it: `/home/me/` is `home`, `me`.
-pub fn components(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    path.split(|byte| *byte == b'/').filter(|name| !name.is_empty())
-}
-
 /// Whoever is led through a tree by [`walk`]: `enter`, then what lies in the directory in byte order of the names (directories among it as their
 /// own `enter` … `leave`), then `leave`. Paths are raw bytes, as in the snapshot. An `Err` ends the walk.
 pub trait Visit {
