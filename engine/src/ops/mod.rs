@@ -5,6 +5,8 @@ pub mod browse;
 pub mod diff;
 pub mod edit;
 pub mod monitor;
+mod parallel;
+pub mod restore;
 pub mod select;
 pub mod source;
 pub mod stats;

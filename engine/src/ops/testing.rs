@@ -1,6 +1,8 @@
 //! What tests of operations need: a repository in memory, and snapshots built entry by entry.
 #![allow(clippy::unwrap_used)]
 
+pub mod memory_target;
+
 use crate::format::compress::Compression;
 use crate::format::id::{ObjectId, TreeId};
 use crate::format::keys::Key;
