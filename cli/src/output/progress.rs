@@ -4,6 +4,7 @@ use super::Output;
 use super::json::{self, Event};
 use super::text::{bytes_short, clock, count, shorten, visible, width};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -267,7 +268,7 @@ impl View {
         };
         if cells > 0 {
             let full = (share.unwrap_or(0.0) * cells as f64) as usize;
-            text.push_str(&format!("[{:<cells$}] ", "=".repeat(full)));
+            let _ = write!(text, "[{:<cells$}] ", "=".repeat(full));
         }
         text.push_str(&self.line());
         let left = room.saturating_sub(width(&text) + 2);
@@ -279,7 +280,6 @@ impl View {
     }
 
     fn line(&self) -> String {
-        use std::fmt::Write as _;
         let mut line = count(self.files_done, "file", "files");
         let _ = write!(line, ", {}", bytes_short(self.bytes_done));
         if self.total_known && self.bytes_total > 0 {
