@@ -42,7 +42,7 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
     let at = args.time.unwrap_or_else(|| repository.host.now());
     let Chosen { source, missing, producer } = plan.open(own(&settings)?, at, &cancel)?;
 
-    let screen = Screen::start(&session.output, Activity { name: "backup", during: "archival" });
+    let screen = Screen::start(&session.output, Activity { name: "backup", during: "archival", lists_removed: false });
     for (path, why) in &missing {
         screen.problem(path.as_os_str().as_bytes(), why);
     }
