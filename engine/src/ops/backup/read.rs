@@ -66,14 +66,14 @@ pub(super) struct Reader<'a> {
     blocks: Sender<OpenBlock>,
 }
 
-/// How a file's contents are cut, from its name and size.
+/// How a file's contents are cut, from its name and size. A stream has no size beforehand, which shows as 0: it is an image or a dump.
 fn class_of(name: &[u8], size: u64) -> ChunkClass {
     const IMAGES: [&[u8]; 8] = [b"raw", b"img", b"qcow2", b"vmdk", b"vdi", b"vhd", b"vhdx", b"iso"];
     const DUMPS: [&[u8]; 5] = [b"sql", b"dump", b"pgdump", b"rdb", b"mbox"];
     let extension = name.rsplit(|byte| *byte == b'.').next().unwrap_or_default().to_ascii_lowercase();
-    if size >= 16 << 20 && IMAGES.contains(&&extension[..]) {
+    if (size == 0 || size >= 16 << 20) && IMAGES.contains(&&extension[..]) {
         ChunkClass::Images
-    } else if DUMPS.contains(&&extension[..]) {
+    } else if size == 0 || DUMPS.contains(&&extension[..]) {
         ChunkClass::Dumps
     } else {
         ChunkClass::Files
