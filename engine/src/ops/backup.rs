@@ -244,8 +244,8 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
         bytes_read,
         duration: host.elapsed().saturating_sub(started),
     };
-    let unchanged = parent.as_ref().is_some_and(|stored| stored.snapshot.root == root);
-    if !options.dry_run && !(options.skip_if_unchanged && unchanged) {
+    let skipped = options.skip_if_unchanged && parent.as_ref().is_some_and(|stored| stored.snapshot.root == root);
+    if !options.dry_run && !skipped {
         let (sequence, predecessor) = session.chain()?;
         let mut tags = options.tags.clone();
         tags.sort_unstable();
