@@ -2,7 +2,7 @@
 
 mod objects;
 mod operations;
-mod whole;
+pub mod whole;
 
 use operations::Refusal;
 use std::fs;

@@ -96,12 +96,7 @@ pub fn walk(v: &Vector) -> Outcome {
         }
         Ok(())
     })?;
-    Ok(vec![
-        ("listing", hex(&h(lines.as_bytes()))),
-        ("entries", lines.lines().count().to_string()),
-        ("data", data.to_string()),
-        ("holes", holes.to_string()),
-    ])
+    Ok(vec![("listing", hex(&h(lines.as_bytes()))), ("entries", lines.lines().count().to_string()), ("data", data.to_string()), ("holes", holes.to_string())])
 }
 
 /// A repository's small objects, each as length and path, length and bytes.
