@@ -6,11 +6,11 @@ mod source;
 
 pub use args::Args;
 
+use crate::args::filter::{self, FilterArgs};
 use crate::complaint::Complaint;
 use crate::exit::Exit;
-use crate::filter::{self, FilterArgs};
 use crate::output::progress::{Activity, Screen};
-use crate::session::{Session, located};
+use crate::session::{Session, exists, located};
 use crate::settings::{BackupTable, Settings};
 use source::{Chosen, Plan, in_table};
 use std::os::unix::ffi::OsStrExt as _;
@@ -19,7 +19,6 @@ use vault_engine::format::compress::Compression;
 use vault_engine::format::config::PACK_SIZE_BYTES;
 use vault_engine::ops::backup::{BackupOptions, ParentChoice, backup};
 use vault_engine::ops::monitor::Monitor as _;
-use vault_engine::store::StoreErrorKind;
 use vault_engine::store::error::RepositoryError;
 use vault_engine::store::repository::Repository;
 
@@ -77,9 +76,8 @@ pub fn check_table(table: &BackupTable, session: &Session) -> Result<(), Complai
 /// The repository; a new one where there is none and the user either asked for it or named none and is there to see it made.
 fn open_or_make(args: &Args, settings: &Settings, session: &Session, pack_size: Option<u64>) -> Result<(Repository, bool), Complaint> {
     let (_, location) = located(settings)?;
-    let is_missing = location.open().is_err_and(|error| error.kind == StoreErrorKind::Missing);
     let may_make = args.init || (!settings.repository_is_named() && session.world.has_terminal());
-    if is_missing && may_make && !args.dry_run {
+    if may_make && !args.dry_run && !exists(&location)? {
         let repository = session.create(settings, &session.world.user(), true, pack_size)?;
         return Ok((repository, true));
     }

@@ -1,8 +1,8 @@
 //! `vault rewrite`: drops paths from history.
 
+use crate::args::filter::FilterArgs;
 use crate::complaint::Complaint;
 use crate::exit::Exit;
-use crate::filter::FilterArgs;
 use crate::output::json::{self, Event};
 use crate::output::text::{count, visible};
 use crate::patterns::PatternArgs;

@@ -1,8 +1,8 @@
 //! `vault snapshots`: what there is to come back to.
 
+use crate::args::filter::FilterArgs;
 use crate::complaint::Complaint;
 use crate::exit::Exit;
-use crate::filter::FilterArgs;
 use crate::output::describe;
 use crate::output::json::Event;
 use crate::output::text::{Table, bytes, count, local, visible};

@@ -1,9 +1,9 @@
 //! What a backup reads: files and folders, standard input, or what a command prints.
 
 use super::args::Args;
+use crate::args::filter;
 use crate::complaint::{Complaint, shown};
 use crate::exit::Exit;
-use crate::filter;
 use crate::patterns::{ListForm, PatternArgs, read_names};
 use crate::session::Session;
 use crate::settings::BackupTable;
