@@ -52,8 +52,12 @@ impl Session {
             _ => error.into(),
         })?;
         let cache = settings.cache_dir.as_ref().map(|dir| dir.value.as_path());
-        let attempt =
-            |secret: &Secret| Repository::open(Arc::clone(&store), Arc::new(SystemHost::default()), &[unlocking(secret)?], cache).map_err(Complaint::from);
+        let attempt = |secret: &Secret| {
+            Repository::open(Arc::clone(&store), Arc::new(SystemHost::default()), &[unlocking(secret)?], cache).map_err(|error| match error {
+                RepositoryError::NoRepository(_) => no_repository(settings),
+                other => other.into(),
+            })
+        };
         if let Some(Setting { value, origin }) = &settings.secret {
             self.warn_if_exposed(value);
             match attempt(&value.fetch()?) {

@@ -40,6 +40,11 @@ pub struct FilterArgs {
 }
 
 impl FilterArgs {
+    /// Whether nothing narrows the choice.
+    pub fn is_empty(&self) -> bool {
+        self.filter() == Filter::default()
+    }
+
     /// As the engine takes it.
     pub fn filter(&self) -> Filter {
         let absolute = |path: &OsString| {

@@ -16,6 +16,7 @@ pub enum Event {
     Status(Status),
     VerboseStatus(VerboseStatus),
     Error(Error),
+    Damage(Damage),
     Note(Note),
     Summary(Summary),
     Snapshot(Snapshot),
@@ -75,6 +76,26 @@ pub struct Error {
 #[derive(Debug, Serialize)]
 pub struct ErrorText {
     pub message: String,
+}
+
+/// A damaged object, from a verification.
+#[derive(Debug, Serialize)]
+pub struct Damage {
+    pub kind: &'static str,
+    pub object: String,
+    pub what: Vec<String>,
+    pub lost: u64,
+    pub touched: Vec<Touched>,
+    pub touched_total: u64,
+}
+
+/// A path that cannot be restored whole because of it.
+#[derive(Debug, Serialize)]
+pub struct Touched {
+    pub snapshot: String,
+    pub path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_hex: Option<String>,
 }
 
 /// Something worth knowing that is no error.
@@ -137,8 +158,8 @@ pub struct RestoreSummary {
 pub struct VerifySummary {
     pub num_errors: u64,
     pub snapshots: u64,
+    pub trees: u64,
     pub packs: u64,
-    pub chunks: u64,
     pub bytes_read: u64,
     pub seconds_elapsed: u64,
 }
