@@ -7,7 +7,7 @@ mod source;
 pub use args::Args;
 
 use crate::args::filter::{self, FilterArgs};
-use crate::complaint::Complaint;
+use crate::complaint::{Complaint, settle};
 use crate::exit::Exit;
 use crate::output::progress::{Activity, Screen};
 use crate::session::{Session, exists, located};
@@ -49,14 +49,11 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
     let (_, problems) = screen.finish();
     // A command that failed calls the backup off; its own failure is what to tell then.
     let outcome = result.map_err(|error| producer.and_then(|producer| producer.complaint()).unwrap_or_else(|| ended_early(error)))?;
-    report::tell(&outcome, args.dry_run, problems, session)?;
-    if made {
-        report::next_steps(&settings, session)?;
-    }
+    let told = report::tell(&outcome, args.dry_run, problems, session).and_then(|()| if made { report::next_steps(&settings, session) } else { Ok(()) });
+    let incomplete = outcome.is_incomplete() || !missing.is_empty();
     match outcome.unconfirmed {
         Some(error) => Err(report::unconfirmed(outcome.snapshot, error)),
-        None if outcome.missing > 0 || outcome.changed_while_read > 0 || !missing.is_empty() => Ok(Exit::Incomplete),
-        None => Ok(Exit::Complete),
+        None => settle(told, if incomplete { Exit::Incomplete } else { Exit::Complete }),
     }
 }
 

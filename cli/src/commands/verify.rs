@@ -1,7 +1,7 @@
 //! `vault verify`: is everything there, and is it what was stored?
 
 use crate::args::filter::FilterArgs;
-use crate::complaint::Complaint;
+use crate::complaint::{Complaint, settle};
 use crate::exit::Exit;
 use crate::output::json::{self, Event};
 use crate::output::progress::{Activity, Screen};
@@ -45,6 +45,11 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
     let (duration, _) = screen.finish();
     let outcome = result.map_err(damage_is_damage)?;
 
+    let exit = if outcome.damage.is_empty() { Exit::Complete } else { Exit::Damaged };
+    settle(report(&outcome, args.read_data, duration, session), exit)
+}
+
+fn report(outcome: &VerifyOutcome, read_data: bool, duration: Duration, session: &Session) -> Result<(), Complaint> {
     for note in &outcome.notes {
         let message = format!("{}: {}", note.object, note.what);
         session.output.note(&message);
@@ -53,11 +58,8 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
     for damage in &outcome.damage {
         tell(damage, session)?;
     }
-    session.output.event(&Event::Summary(json::Summary::Verify(event(&outcome, duration))))?;
-    for line in lines(&outcome, args.read_data, duration) {
-        session.output.remark(line)?;
-    }
-    Ok(if outcome.damage.is_empty() { Exit::Complete } else { Exit::Damaged })
+    session.output.event(&Event::Summary(json::Summary::Verify(event(outcome, duration))))?;
+    lines(outcome, read_data, duration).iter().try_for_each(|line| session.output.remark(line))
 }
 
 /// Damage that kept the verification itself from going on has the same code as damage that was found.

@@ -10,8 +10,8 @@ use std::time::Duration;
 use vault_engine::ops::restore::RestoreOutcome;
 use vault_engine::ops::target::Loss;
 
-/// Lists what the destination could not keep, sums up, and says how it ended.
-pub fn tell(outcome: &RestoreOutcome, args: &Args, duration: Duration, session: &Session) -> Result<Exit, Complaint> {
+/// Lists what the destination could not keep, and sums up.
+pub fn tell(outcome: &RestoreOutcome, args: &Args, duration: Duration, session: &Session) -> Result<(), Complaint> {
     for (path, loss) in &outcome.losses {
         tell_loss(path, loss, session)?;
     }
@@ -23,11 +23,11 @@ pub fn tell(outcome: &RestoreOutcome, args: &Args, duration: Duration, session: 
     for line in lines(outcome, args.dry_run, duration) {
         session.output.remark(line)?;
     }
-    Ok(exit(outcome))
+    Ok(())
 }
 
 /// Entries that failed and metadata that the destination cannot keep are listed; all else stands.
-fn exit(outcome: &RestoreOutcome) -> Exit {
+pub fn exit(outcome: &RestoreOutcome) -> Exit {
     if outcome.problems == 0 && outcome.losses_total == 0 { Exit::Complete } else { Exit::Incomplete }
 }
 
