@@ -40,6 +40,11 @@ pub struct FilterArgs {
 }
 
 impl FilterArgs {
+    /// Whether nothing narrows the choice.
+    pub fn is_empty(&self) -> bool {
+        self.filter() == Filter::default()
+    }
+
     /// As the engine takes it.
     pub fn filter(&self) -> Filter {
         let absolute = |path: &OsString| {
@@ -66,7 +71,8 @@ impl FilterArgs {
         for id in ids {
             wanted.push(select::find(&list.snapshots, &filter, &id.to_string_lossy())?.id);
         }
-        let fits = |stored: &StoredSnapshot| if ids.is_empty() { filter.matches(&stored.snapshot) } else { wanted.contains(&stored.id) };
+        // What was forgotten and is still there waits for its removal; only who names it wants to see it.
+        let fits = |stored: &StoredSnapshot| if ids.is_empty() { !stored.forgotten && filter.matches(&stored.snapshot) } else { wanted.contains(&stored.id) };
         Ok((list.snapshots.into_iter().filter(fits).collect(), !list.damaged.is_empty()))
     }
 
