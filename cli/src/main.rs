@@ -1,2 +1,2 @@
 //! e
-fn main(){}
+fn main() {}

@@ -1,0 +1,157 @@
+//! What went wrong with a store or an object in it, in kinds a caller can match.
+
+use crate::format::FormatError;
+use crate::format::layout::ObjectName;
+use thiserror::Error;
+
+/// The kind of failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StoreErrorKind {
+    /// There is no such object.
+    Missing,
+    /// The place holds something else already.
+    Exists,
+    /// Not allowed: permissions, credentials, a read-only file system.
+    Denied,
+    /// No space or quota left.
+    Full,
+    /// May well work when tried again.
+    Transient,
+    /// The object is not what it should be.
+    Corrupt,
+    /// The store cannot do this, or this program cannot talk to it.
+    Unsupported,
+    /// Anything else.
+    Other,
+}
+
+/// A failed call: what kind, on which object, and why.
+#[derive(Debug, Error)]
+#[error("{object}: {reason}")]
+pub struct StoreError {
+    /// The kind of failure: all that code may depend on.
+    pub kind: StoreErrorKind,
+    /// The object or place.
+    pub object: String,
+    /// The reason in the store's words.
+    pub reason: String,
+}
+
+impl StoreError {
+    /// An error on `object`.
+    pub fn new(kind: StoreErrorKind, object: impl ToString, reason: impl ToString) -> Self {
+        Self { kind, object: object.to_string(), reason: reason.to_string() }
+    }
+
+    /// An error of the system on `object`.
+    pub fn from_io(object: impl ToString, error: &std::io::Error) -> Self {
+        Self::new(kind_of_io(error.kind()), object, error)
+    }
+}
+
+/// The kind that an error of the system belongs to.
+pub(super) fn kind_of_io(kind: std::io::ErrorKind) -> StoreErrorKind {
+    use std::io::ErrorKind as Io;
+    match kind {
+        Io::NotFound => StoreErrorKind::Missing,
+        Io::AlreadyExists => StoreErrorKind::Exists,
+        Io::PermissionDenied | Io::ReadOnlyFilesystem => StoreErrorKind::Denied,
+        Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => StoreErrorKind::Full,
+        Io::Interrupted | Io::TimedOut | Io::ResourceBusy | Io::ConnectionReset | Io::ConnectionAborted | Io::ConnectionRefused => StoreErrorKind::Transient,
+        _ => StoreErrorKind::Other,
+    }
+}
+
+/// What using a repository can fail with.
+#[derive(Debug, Error)]
+pub enum RepositoryError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no repository there.
+    #[error("there is no repository at {0}")]
+    NoRepository(String),
+    /// There is one already.
+    #[error("there is a repository at {0} already")]
+    AlreadyExists(String),
+    /// None of the secrets opens a key slot.
+    #[error("no key slot of {location} opens with what was given ({slots} slots, {damaged} damaged)")]
+    WrongKey {
+        /// The repository.
+        location: String,
+        /// How many slots there are.
+        slots: usize,
+        /// How many of them could not be read.
+        damaged: usize,
+    },
+    /// An object is damaged or not understood.
+    #[error("{object}: {error}")]
+    Format {
+        /// The object, or the chunk, and where it lies.
+        object: String,
+        /// What is wrong with it.
+        #[source]
+        error: FormatError,
+    },
+    /// A chunk that something needs lies in no pack.
+    #[error("chunk {0} is in no pack")]
+    MissingChunk(String),
+    /// The repository asks of writers what this program does not know.
+    #[error("this repository needs a newer program to write to it (feature {0})")]
+    CannotWrite(u64),
+    /// No snapshot fits a selector.
+    #[error("no snapshot fits {0:?}")]
+    NoSnapshot(String),
+    /// Several snapshots fit an id prefix.
+    #[error("{0:?} fits more than one snapshot")]
+    Ambiguous(String),
+    /// A path is not in a snapshot.
+    #[error("{path:?} is not in snapshot {snapshot}")]
+    NoPath {
+        /// The snapshot, short.
+        snapshot: String,
+        /// The path, for people.
+        path: String,
+    },
+    /// A path leads to something of another type than needed.
+    #[error("{path:?} is {found}, not {wanted}")]
+    WrongType {
+        /// The path, for people.
+        path: String,
+        /// What it is.
+        found: &'static str,
+        /// What was needed.
+        wanted: &'static str,
+    },
+    /// Something was asked that makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// Somebody asked to stop.
+    #[error("interrupted")]
+    Cancelled,
+}
+
+impl RepositoryError {
+    /// A damaged or not understood object.
+    pub fn format(object: impl ToString, error: FormatError) -> Self {
+        Self::Format { object: object.to_string(), error }
+    }
+
+    /// Names the object an error of the format belongs to.
+    pub fn of(name: &ObjectName) -> impl FnOnce(FormatError) -> Self + '_ {
+        move |error| Self::format(name, error)
+    }
+
+    /// Whether the repository itself is damaged, as against the wish or the way to it.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::MissingChunk(_) => true,
+            Self::Format { error, .. } => !matches!(error, FormatError::Unsupported { .. } | FormatError::UnknownCritical(_) | FormatError::UnknownEpoch(_)),
+            Self::Store(error) => matches!(error.kind, StoreErrorKind::Missing | StoreErrorKind::Corrupt),
+            _ => false,
+        }
+    }
+}
+
+/// What using a repository gives.
+pub type Result<T> = std::result::Result<T, RepositoryError>;

@@ -1,0 +1,282 @@
+//! Loads what packs hold: tables, blocks, trees and chunks, each checked and opened; small caches in memory.
+
+use super::StoreErrorKind;
+use super::cache::Cached;
+use super::error::{RepositoryError, Result, StoreError};
+use super::repository::Repository;
+use crate::format::FormatError;
+use crate::format::error::Result as FormatResult;
+use crate::format::id::{ChunkId, ObjectId, TreeId};
+use crate::format::index::IndexedPack;
+use crate::format::layout::{ObjectKind, ObjectName};
+use crate::format::pack::{self, END_LENGTH, Geometry, PackKind, Table};
+use crate::format::seal::SealKey;
+use crate::format::tree::TreeNode;
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bytes from the end of a pack that are read at once: footer and table of most packs.
+const SUFFIX: u64 = 64 * 1024;
+/// Tables held in memory, in bytes.
+const TABLES_BYTES: usize = 12 << 20;
+/// Opened blocks of trees held in memory, in bytes.
+const BLOCKS_BYTES: usize = 8 << 20;
+
+/// A pack whose table was opened.
+#[derive(Debug)]
+pub struct PackTable {
+    /// Which pack.
+    pub id: ObjectId,
+    /// What it holds.
+    pub kind: PackKind,
+    /// Its table.
+    pub table: Table,
+}
+
+impl PackTable {
+    /// The pack's object.
+    pub fn name(&self) -> ObjectName {
+        pack_name(self.kind, self.id)
+    }
+}
+
+/// The object of a pack.
+pub fn pack_name(kind: PackKind, id: ObjectId) -> ObjectName {
+    let kind = match kind {
+        PackKind::Data => ObjectKind::DataPack,
+        PackKind::Meta => ObjectKind::MetaPack,
+    };
+    ObjectName::new(kind, id)
+}
+
+/// Where a chunk lies: confirmed in the pack's own table by its whole name.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The pack.
+    pub pack: Arc<PackTable>,
+    /// Number of the block.
+    pub block: usize,
+    /// Where in the block's plaintext the chunk begins.
+    pub offset: usize,
+    /// Length of the chunk in bytes.
+    pub length: u32,
+}
+
+/// Keeps what was used last, up to a sum of bytes.
+struct Recent<K, V> {
+    entries: HashMap<K, (V, usize)>,
+    order: VecDeque<K>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl<K: Copy + Eq + Hash, V: Clone> Recent<K, V> {
+    fn new(bytes_max: usize) -> Self {
+        Self { entries: HashMap::new(), order: VecDeque::new(), bytes: 0, bytes_max }
+    }
+
+    fn get(&self, key: &K) -> Option<V> {
+        self.entries.get(key).map(|(value, _)| value.clone())
+    }
+
+    fn put(&mut self, key: K, value: V, bytes: usize) {
+        if self.entries.insert(key, (value, bytes)).is_none() {
+            self.order.push_back(key);
+            self.bytes += bytes;
+        }
+        while self.bytes > self.bytes_max && self.order.len() > 1 {
+            if let Some((_, bytes)) = self.order.pop_front().and_then(|key| self.entries.remove(&key)) {
+                self.bytes -= bytes;
+            }
+        }
+    }
+}
+
+/// Loads from packs; belongs to a repository.
+pub struct Loader {
+    tables: Mutex<Recent<ObjectId, Arc<PackTable>>>,
+    blocks: Mutex<Recent<(ObjectId, usize), Arc<Vec<u8>>>>,
+    keys: Mutex<HashMap<Vec<u8>, SealKey>>,
+}
+
+impl Default for Loader {
+    fn default() -> Self {
+        Self { tables: Mutex::new(Recent::new(TABLES_BYTES)), blocks: Mutex::new(Recent::new(BLOCKS_BYTES)), keys: Mutex::default() }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Footer and table box, read from the end of the pack; from its front if the end is damaged.
+fn read_table_box(repository: &Repository, name: &ObjectName, length: u64) -> Result<(Geometry, Vec<u8>)> {
+    if length < 2 * END_LENGTH as u64 {
+        return Err(RepositoryError::format(name, FormatError::Truncated));
+    }
+    let store = &*repository.store;
+    let start = length.saturating_sub(SUFFIX);
+    let suffix = store.get_range(name, start..length)?;
+    let usable = |geometry: Geometry| {
+        if geometry.pack_length == length { Ok(geometry) } else { Err(FormatError::BadStructure("the pack is not as long as it says")) }
+    };
+    let footer = Geometry::decode(&suffix[suffix.len() - END_LENGTH..]).and_then(usable);
+    let geometry = match footer {
+        Ok(geometry) => geometry,
+        Err(error) => {
+            let header = store.get_range(name, 0..END_LENGTH as u64)?;
+            Geometry::decode(&header).and_then(usable).map_err(|_| RepositoryError::format(name, error))?
+        }
+    };
+    let boxed = match geometry.table_offset.checked_sub(start) {
+        Some(offset) => suffix[offset as usize..(geometry.table_end() - start) as usize].to_vec(),
+        None => store.get_range(name, geometry.table_offset..geometry.table_end())?,
+    };
+    Ok((geometry, boxed))
+}
+
+impl Loader {
+    /// The table of a pack, from memory, cache or store.
+    pub fn table(&self, repository: &Repository, pack: &IndexedPack) -> Result<Arc<PackTable>> {
+        if let Some(table) = lock(&self.tables).get(&pack.id) {
+            return Ok(table);
+        }
+        let name = pack_name(pack.kind, pack.id);
+        let open = |footer: FormatResult<Geometry>, boxed: &[u8]| {
+            let geometry = footer?;
+            if geometry.kind != pack.kind {
+                return Err(FormatError::BadStructure("another kind of pack than belongs here"));
+            }
+            Ok((geometry, pack::open_table(&repository.keys, &geometry, boxed)?))
+        };
+        let cached = repository.cache.get(&repository.keys, &name, Cached::Table).and_then(|bytes| {
+            let (end, boxed) = bytes.split_at_checked(END_LENGTH)?;
+            open(Geometry::decode(end), boxed).ok()
+        });
+        let (_, table) = match cached {
+            Some(found) => found,
+            None => {
+                let (geometry, boxed) = read_table_box(repository, &name, pack.length)?;
+                let opened = open(Ok(geometry), &boxed).map_err(RepositoryError::of(&name))?;
+                let entry = [&geometry.footer()[..], &boxed].concat();
+                repository.cache.put(&repository.keys, Cached::Table, &[(name, &entry)]);
+                opened
+            }
+        };
+        let bytes = table.chunks.len() * size_of::<pack::ChunkRow>() + table.blocks.len() * size_of::<pack::BlockRow>();
+        let table = Arc::new(PackTable { id: pack.id, kind: pack.kind, table });
+        lock(&self.tables).put(pack.id, table.clone(), bytes);
+        Ok(table)
+    }
+
+    fn place(&self, repository: &Repository, kind: PackKind, name: &[u8; 32]) -> Result<Option<Place>> {
+        for (pack, ordinal) in repository.lookup.find(repository, name)? {
+            if pack.kind != kind {
+                continue;
+            }
+            // A hint that leads nowhere (a pack gone or damaged) is no answer; another copy may do.
+            let table = match self.table(repository, &pack) {
+                Ok(table) => table,
+                Err(error) if error.is_damage() => continue,
+                Err(error) => return Err(error),
+            };
+            let ordinal = usize::from(ordinal);
+            if let Some(row) = table.table.chunks.get(ordinal).filter(|row| row.id.0 == *name)
+                && let Some((block, offset)) = table.table.locate(ordinal)
+            {
+                let length = row.length;
+                return Ok(Some(Place { pack: table, block, offset, length }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the repository holds a chunk, and where: the index's word, confirmed in the pack's table.
+    pub fn known(&self, repository: &Repository, kind: PackKind, name: &[u8; 32]) -> Result<Option<Place>> {
+        self.place(repository, kind, name)
+    }
+
+    /// Where a chunk lies that must exist; when the index does not know, all packs are asked.
+    pub fn must_place(&self, repository: &Repository, kind: PackKind, name: &[u8; 32]) -> Result<Place> {
+        if let Some(place) = self.place(repository, kind, name)? {
+            return Ok(place);
+        }
+        if repository.lookup.scan(repository)?
+            && let Some(place) = self.place(repository, kind, name)?
+        {
+            return Ok(place);
+        }
+        // Another thread may have scanned meanwhile.
+        self.place(repository, kind, name)?.ok_or_else(|| RepositoryError::MissingChunk(crate::format::id::hex(&name[..8])))
+    }
+
+    fn key(&self, repository: &Repository, pack: &PackTable, number: u16) -> FormatResult<SealKey> {
+        let wrapped = &pack.table.keys[usize::from(number)];
+        if let Some(key) = lock(&self.keys).get(wrapped) {
+            return Ok(key.clone());
+        }
+        let key = repository.keys.unwrap(pack.kind.key_class(), wrapped)?;
+        lock(&self.keys).insert(wrapped.clone(), key.clone());
+        Ok(key)
+    }
+
+    /// Opens a block whose box was read; the names of all its chunks are checked. Appends the plaintext to `out`.
+    pub fn open_block(&self, repository: &Repository, pack: &PackTable, block: usize, boxed: &mut [u8], out: &mut Vec<u8>) -> Result<()> {
+        let start = out.len();
+        let row = &pack.table.blocks[block];
+        self.key(repository, pack, row.key)
+            .and_then(|key| pack::open_block(repository.keys.repository, pack.kind, &key, row, boxed, out))
+            .and_then(|()| pack::check_names(&repository.keys, pack.kind, pack.table.chunks_of(block), &out[start..]))
+            .map_err(|error| RepositoryError::format(format!("{} block {block}", pack.name()), error))
+    }
+
+    /// Reads and opens one block.
+    pub fn block(&self, repository: &Repository, pack: &PackTable, block: usize) -> Result<Vec<u8>> {
+        let row = &pack.table.blocks[block];
+        let mut boxed = repository.store.get_range(&pack.name(), row.offset..row.offset + u64::from(row.box_length))?;
+        let mut out = Vec::with_capacity(row.plain_length as usize);
+        self.open_block(repository, pack, block, &mut boxed, &mut out)?;
+        Ok(out)
+    }
+
+    fn cached_block(&self, repository: &Repository, pack: &PackTable, block: usize) -> Result<Arc<Vec<u8>>> {
+        if let Some(plain) = lock(&self.blocks).get(&(pack.id, block)) {
+            return Ok(plain);
+        }
+        let plain = Arc::new(self.block(repository, pack, block)?);
+        lock(&self.blocks).put((pack.id, block), plain.clone(), plain.len());
+        Ok(plain)
+    }
+}
+
+impl Repository {
+    /// A tree node.
+    pub fn tree(&self, id: TreeId) -> Result<TreeNode> {
+        let damaged = |error| RepositoryError::format(format!("tree {}", id.short()), error);
+        let place = self.loader.must_place(self, PackKind::Meta, &id.0)?;
+        let plain = self.loader.cached_block(self, &place.pack, place.block)?;
+        let bytes = plain.get(place.offset..place.offset + place.length as usize).ok_or_else(|| damaged(FormatError::Truncated))?;
+        TreeNode::decode(bytes).map_err(damaged)
+    }
+
+    /// A chunk of contents, which must be `length` bytes long.
+    pub fn chunk(&self, id: ChunkId, length: u32) -> Result<Vec<u8>> {
+        let place = self.loader.must_place(self, PackKind::Data, &id.0)?;
+        if place.length != length {
+            return Err(RepositoryError::format(format!("chunk {}", id.short()), FormatError::BadStructure("a chunk of another length than its file says")));
+        }
+        let plain = self.loader.cached_block(self, &place.pack, place.block)?;
+        Ok(plain[place.offset..place.offset + length as usize].to_vec())
+    }
+
+    /// Whether an object exists in the store with this length.
+    pub(crate) fn exists(&self, pack: &IndexedPack) -> Result<()> {
+        let name = pack_name(pack.kind, pack.id);
+        match self.store.stat(&name)? {
+            Some(length) if length == pack.length => Ok(()),
+            Some(_) => Err(StoreError::new(StoreErrorKind::Corrupt, name, "the object has another length than it was stored with").into()),
+            None => Err(StoreError::new(StoreErrorKind::Missing, name, "the object is gone").into()),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! A store in memory: the reference of what a store promises, for tests.
+
+use super::{Store, StoreError, StoreErrorKind};
+use crate::format::id::ObjectId;
+use crate::format::layout::{ObjectKind, ObjectName};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Objects in a map.
+#[derive(Default)]
+pub struct MemoryStore {
+    objects: Mutex<BTreeMap<ObjectName, Vec<u8>>>,
+}
+
+impl MemoryStore {
+    /// The objects, to look at or to damage.
+    pub fn objects(&self) -> MutexGuard<'_, BTreeMap<ObjectName, Vec<u8>>> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<T>(&self, name: &ObjectName, read: impl FnOnce(&[u8]) -> Option<T>) -> Result<T, StoreError> {
+        let objects = self.objects();
+        let bytes = objects.get(name).ok_or_else(|| StoreError::new(StoreErrorKind::Missing, name, "no such object"))?;
+        read(bytes).ok_or_else(|| StoreError::new(StoreErrorKind::Corrupt, name, "the object is shorter than it should be"))
+    }
+}
+
+impl Store for MemoryStore {
+    fn location(&self) -> String {
+        "memory".to_owned()
+    }
+
+    fn put(&self, name: &ObjectName, bytes: Vec<u8>) -> Result<(), StoreError> {
+        self.objects().insert(*name, bytes);
+        Ok(())
+    }
+
+    fn get(&self, name: &ObjectName) -> Result<Vec<u8>, StoreError> {
+        self.with(name, |bytes| Some(bytes.to_vec()))
+    }
+
+    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, StoreError> {
+        self.with(name, |bytes| bytes.get(range.start as usize..range.end as usize).map(<[u8]>::to_vec))
+    }
+
+    fn list(&self, kind: ObjectKind) -> Result<Vec<(ObjectId, u64)>, StoreError> {
+        Ok(self.objects().iter().filter(|(name, _)| name.kind == kind).map(|(name, bytes)| (name.id, bytes.len() as u64)).collect())
+    }
+
+    fn stat(&self, name: &ObjectName) -> Result<Option<u64>, StoreError> {
+        Ok(self.objects().get(name).map(|bytes| bytes.len() as u64))
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
+        self.objects().remove(name);
+        Ok(())
+    }
+
+    fn barrier(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn prepare(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,187 @@
+//! Stores through OpenDAL: the one file that knows async, and the durability that OpenDAL's `fs` leaves out.
+
+use super::error::kind_of_io;
+use super::{Store, StoreError, StoreErrorKind};
+use crate::format::id::ObjectId;
+use crate::format::layout::{ObjectKind, ObjectName};
+use opendal::{ErrorKind, Operator};
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// Where `fs` writes objects before it renames them into place.
+const TEMPORARY: &str = "tmp";
+
+/// A local directory.
+pub struct DirectoryStore {
+    root: PathBuf,
+    operator: Operator,
+    runtime: tokio::runtime::Runtime,
+    /// Folders whose entries changed since the last barrier.
+    touched: Mutex<BTreeSet<PathBuf>>,
+}
+
+fn translate(object: impl ToString, error: &opendal::Error) -> StoreError {
+    let mut source = std::error::Error::source(error);
+    let mut io_kind = None;
+    while let Some(cause) = source {
+        io_kind = io_kind.or_else(|| cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind));
+        source = cause.source();
+    }
+    let kind = match error.kind() {
+        ErrorKind::NotFound => StoreErrorKind::Missing,
+        ErrorKind::PermissionDenied => StoreErrorKind::Denied,
+        ErrorKind::AlreadyExists | ErrorKind::ConditionNotMatch => StoreErrorKind::Exists,
+        ErrorKind::Unsupported | ErrorKind::ConfigInvalid => StoreErrorKind::Unsupported,
+        ErrorKind::RateLimited => StoreErrorKind::Transient,
+        ErrorKind::RangeNotSatisfied => StoreErrorKind::Corrupt,
+        _ => io_kind.map_or(if error.is_temporary() { StoreErrorKind::Transient } else { StoreErrorKind::Other }, kind_of_io),
+    };
+    let reason = io_kind.map_or_else(|| error.message().to_owned(), |kind| kind.to_string());
+    StoreError::new(kind, object, reason)
+}
+
+impl DirectoryStore {
+    /// The store at `root`, which need not exist yet. Nothing is read or written.
+    pub fn new(root: &Path) -> Result<Self, StoreError> {
+        let shown = root.display().to_string();
+        let root = std::path::absolute(root).map_err(|error| StoreError::from_io(&shown, &error))?;
+        let (Some(root_text), Some(temporary)) = (root.to_str(), root.join(TEMPORARY).to_str().map(str::to_owned)) else {
+            return Err(StoreError::new(StoreErrorKind::Unsupported, shown, "the path of a repository must be UTF-8"));
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .max_blocking_threads(8)
+            .build()
+            .map_err(|error| StoreError::from_io(&shown, &error))?;
+        // Building the service makes its root directory; `open` has looked before that there is one, or `prepare` made it.
+        let builder = opendal::services::Fs::default().root(root_text).atomic_write_dir(&temporary);
+        let operator = {
+            let _inside = runtime.enter();
+            Operator::new(builder).map_err(|error| translate(&shown, &error))?
+        };
+        Ok(Self { root, operator, runtime, touched: Mutex::default() })
+    }
+
+    /// Whether a repository may lie at `root`: its key folder is there.
+    pub fn holds_repository(root: &Path) -> bool {
+        root.join(ObjectKind::Key.folder()).is_dir()
+    }
+
+    /// The directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn touch(&self, name: &ObjectName) {
+        if let Some(folder) = self.root.join(name.path()).parent() {
+            self.touched.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned());
+        }
+    }
+}
+
+fn sync_folder(folder: &Path) -> Result<(), StoreError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| StoreError::from_io(folder.display(), &error))
+}
+
+impl Store for DirectoryStore {
+    fn location(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    fn put(&self, name: &ObjectName, bytes: Vec<u8>) -> Result<(), StoreError> {
+        // `fs` writes to a temporary file, syncs it and renames it; the folder's entry is the barrier's.
+        self.runtime.block_on(self.operator.write(&name.path(), bytes)).map_err(|error| translate(name, &error))?;
+        self.touch(name);
+        Ok(())
+    }
+
+    fn get(&self, name: &ObjectName) -> Result<Vec<u8>, StoreError> {
+        self.runtime.block_on(self.operator.read(&name.path())).map(|buffer| buffer.to_vec()).map_err(|error| translate(name, &error))
+    }
+
+    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, StoreError> {
+        let length = range.end - range.start;
+        let bytes = self
+            .runtime
+            .block_on(async { self.operator.read_with(&name.path()).range(range).await })
+            .map(|buffer| buffer.to_vec())
+            .map_err(|error| translate(name, &error))?;
+        if bytes.len() as u64 == length { Ok(bytes) } else { Err(StoreError::new(StoreErrorKind::Corrupt, name, "the object is shorter than it should be")) }
+    }
+
+    fn list(&self, kind: ObjectKind) -> Result<Vec<(ObjectId, u64)>, StoreError> {
+        let mut found = Vec::new();
+        for folder in kind.leaf_folders() {
+            let path = self.root.join(&folder);
+            let entries = match fs::read_dir(&path) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(StoreError::from_io(folder, &error)),
+            };
+            for entry in entries {
+                let entry = entry.map_err(|error| StoreError::from_io(&folder, &error))?;
+                let name = entry.file_name();
+                let Some(name) = name.to_str().and_then(|name| ObjectName::parse(&format!("{folder}{name}"))) else { continue };
+                match entry.metadata() {
+                    Ok(metadata) => found.push((name.id, metadata.len())),
+                    // Deleted since the listing began.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(StoreError::from_io(name, &error)),
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn stat(&self, name: &ObjectName) -> Result<Option<u64>, StoreError> {
+        match self.runtime.block_on(self.operator.stat(&name.path())) {
+            Ok(metadata) => Ok(Some(metadata.content_length())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(translate(name, &error)),
+        }
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
+        self.runtime.block_on(self.operator.delete(&name.path())).map_err(|error| translate(name, &error))?;
+        self.touch(name);
+        Ok(())
+    }
+
+    fn barrier(&self) -> Result<(), StoreError> {
+        let touched = std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner));
+        for folder in &touched {
+            if let Err(error) = sync_folder(folder) {
+                // Not yet durable: the next barrier must try all of them again.
+                self.touched.lock().unwrap_or_else(PoisonError::into_inner).extend(touched);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn prepare(&self) -> Result<(), StoreError> {
+        let fail = |path: &Path, error: &std::io::Error| StoreError::from_io(path.display(), error);
+        let mut existing = fs::read_dir(&self.root).map_err(|error| fail(&self.root, &error))?;
+        let foreign = existing.find_map(|entry| entry.ok().map(|entry| entry.file_name()).filter(|name| name != TEMPORARY));
+        if let Some(name) = foreign {
+            let reason = format!("the directory is not empty (it holds {})", name.display());
+            return Err(StoreError::new(StoreErrorKind::Exists, self.location(), reason));
+        }
+        let mut folders: Vec<PathBuf> = vec![self.root.join(TEMPORARY)];
+        folders.extend(ObjectKind::ALL.iter().flat_map(|kind| kind.leaf_folders()).map(|folder| self.root.join(folder)));
+        for folder in &folders {
+            fs::create_dir_all(folder).map_err(|error| fail(folder, &error))?;
+        }
+        for kind in ObjectKind::ALL {
+            sync_folder(&self.root.join(kind.folder()))?;
+        }
+        // Every folder above too: `prepare` may have been the first to make them.
+        self.root.ancestors().try_for_each(|folder| match sync_folder(folder) {
+            Err(error) if error.kind == StoreErrorKind::Denied => Ok(()),
+            other => other,
+        })
+    }
+}
