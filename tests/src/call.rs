@@ -4,7 +4,6 @@ use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -75,17 +74,7 @@ impl Call {
             fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
         }
         let mut command = Command::new("setpriv");
-        command
-            .args([
-                "--reuid",
-                "65534",
-                "--regid",
-                "65534",
-                "--clear-groups",
-                "--",
-            ])
-            .arg(&copy)
-            .args(self.command.get_args());
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]).arg(&copy).args(self.command.get_args());
         command.env_clear().current_dir(&room);
         for (name, value) in self.command.get_envs() {
             if let Some(value) = value {
@@ -99,11 +88,7 @@ impl Call {
     #[must_use]
     pub fn under(self, wrapper: &[&OsStr]) -> Self {
         let mut command = Command::new(wrapper[0]);
-        command
-            .args(&wrapper[1..])
-            .arg(self.command.get_program())
-            .args(self.command.get_args())
-            .env_clear();
+        command.args(&wrapper[1..]).arg(self.command.get_program()).args(self.command.get_args()).env_clear();
         command.current_dir(self.command.get_current_dir().unwrap());
         for (name, value) in self.command.get_envs() {
             if let Some(value) = value {
@@ -116,18 +101,8 @@ impl Call {
     /// Starts it and hands out the running child.
     pub fn start(mut self) -> Running {
         let line = format!("{:?}", self.command);
-        let stdin = if self.input.is_some() {
-            Stdio::piped()
-        } else {
-            Stdio::null()
-        };
-        let mut child = self
-            .command
-            .stdin(stdin)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{line}: {error}"));
+        let stdin = if self.input.is_some() { Stdio::piped() } else { Stdio::null() };
+        let mut child = self.command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{line}: {error}"));
         if let Some(bytes) = self.input.take() {
             let mut stdin = child.stdin.take().unwrap();
             // A child that ends early closes the pipe; that is its right.
@@ -135,13 +110,7 @@ impl Call {
         }
         let stdout = drain(child.stdout.take().unwrap());
         let stderr = drain(child.stderr.take().unwrap());
-        Running {
-            child,
-            line,
-            stdout,
-            stderr,
-            secrets: self.secrets,
-        }
+        Running { child, line, stdout, stderr, secrets: self.secrets }
     }
 
     /// Runs it to its end.
@@ -200,17 +169,10 @@ impl Running {
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(20));
         };
-        let done = Done {
-            line: self.line,
-            code: status.code(),
-            signal: status.signal(),
-            stdout: self.stdout.join().unwrap(),
-            stderr: self.stderr.join().unwrap(),
-        };
+        let done =
+            Done { line: self.line, code: status.code(), signal: status.signal(), stdout: self.stdout.join().unwrap(), stderr: self.stderr.join().unwrap() };
         for secret in &self.secrets {
-            let told = [&done.stdout, &done.stderr]
-                .into_iter()
-                .any(|bytes| contains(bytes, secret.as_bytes()));
+            let told = [&done.stdout, &done.stderr].into_iter().any(|bytes| contains(bytes, secret.as_bytes()));
             assert!(!told, "a secret was printed by {}", done.line);
         }
         assert!(!contains(&done.stderr, b"panicked at"), "{done}");
@@ -220,9 +182,7 @@ impl Running {
 
 /// Whether `needle` lies in `haystack`.
 pub fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack
-        .windows(needle.len())
-        .any(|window| window == needle)
+    haystack.windows(needle.len()).any(|window| window == needle)
 }
 
 /// A call that has ended.
@@ -242,15 +202,8 @@ pub struct Done {
 
 impl std::fmt::Display for Done {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (out, err) = (
-            String::from_utf8_lossy(&self.stdout),
-            String::from_utf8_lossy(&self.stderr),
-        );
-        write!(
-            f,
-            "{}\n  exit code {:?}, signal {:?}\n--- stdout\n{out}\n--- stderr\n{err}",
-            self.line, self.code, self.signal
-        )
+        let (out, err) = (String::from_utf8_lossy(&self.stdout), String::from_utf8_lossy(&self.stderr));
+        write!(f, "{}\n  exit code {:?}, signal {:?}\n--- stdout\n{out}\n--- stderr\n{err}", self.line, self.code, self.signal)
     }
 }
 
@@ -289,50 +242,27 @@ impl Done {
 
     /// Every line of standard output as JSON; a line that is none fails the test.
     pub fn events(&self) -> Vec<Value> {
-        let parse = |line: &str| {
-            serde_json::from_str(line)
-                .unwrap_or_else(|error| panic!("no JSON ({error}): {line:?} of {self}"))
-        };
+        let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("no JSON ({error}): {line:?} of {self}"));
         self.text().lines().map(parse).collect()
     }
 
     /// The events of one kind.
     pub fn events_of(&self, kind: &str) -> Vec<Value> {
-        self.events()
-            .into_iter()
-            .filter(|event| event["message_type"] == kind)
-            .collect()
+        self.events().into_iter().filter(|event| event["message_type"] == kind).collect()
     }
 
     /// The summary event.
     pub fn summary(&self) -> Value {
-        self.events_of("summary")
-            .pop()
-            .unwrap_or_else(|| panic!("no summary: {self}"))
+        self.events_of("summary").pop().unwrap_or_else(|| panic!("no summary: {self}"))
     }
 }
 
 /// A number in an event; missing is an error, so that a renamed field cannot pass for zero.
 pub fn number(event: &Value, field: &str) -> u64 {
-    event[field]
-        .as_u64()
-        .unwrap_or_else(|| panic!("no number {field:?} in {event}"))
+    event[field].as_u64().unwrap_or_else(|| panic!("no number {field:?} in {event}"))
 }
 
 /// A text in an event.
 pub fn text(event: &Value, field: &str) -> String {
-    event[field]
-        .as_str()
-        .unwrap_or_else(|| panic!("no text {field:?} in {event}"))
-        .to_owned()
-}
-
-/// The path inside a target or snapshot that a source has: without its leading slash.
-pub fn inside(path: &Path) -> &Path {
-    path.strip_prefix("/").unwrap()
-}
-
-/// Raw bytes of a path.
-pub fn raw(path: &Path) -> &[u8] {
-    path.as_os_str().as_bytes()
+    event[field].as_str().unwrap_or_else(|| panic!("no text {field:?} in {event}")).to_owned()
 }

@@ -24,34 +24,13 @@ pub enum Can {
 
 /// Everything that can be asked, with what is skipped when the answer is no.
 pub const ALL: [(Can, &str); 7] = [
-    (
-        Can::Root,
-        "devices, owners, trusted attributes, capabilities: need root",
-    ),
-    (
-        Can::Xattrs,
-        "attributes and ACLs: the temporary directory's file system keeps none",
-    ),
-    (
-        Can::Strace,
-        "proof by system call trace: strace cannot trace here",
-    ),
-    (
-        Can::Mount,
-        "file system borders and full disks: mounting is not allowed here",
-    ),
-    (
-        Can::Npm,
-        "the npm tree: npm is not installed or VAULT_TESTS_OFFLINE is set",
-    ),
-    (
-        Can::PlainUser,
-        "restoring as a plain user: needs root and setpriv to become one",
-    ),
-    (
-        Can::Flags,
-        "inode flags: the temporary directory's file system keeps none",
-    ),
+    (Can::Root, "devices, owners, trusted attributes, capabilities: need root"),
+    (Can::Xattrs, "attributes and ACLs: the temporary directory's file system keeps none"),
+    (Can::Strace, "proof by system call trace: strace cannot trace here"),
+    (Can::Mount, "file system borders and full disks: mounting is not allowed here"),
+    (Can::Npm, "the npm tree: npm is not installed or VAULT_TESTS_OFFLINE is set"),
+    (Can::PlainUser, "restoring as a plain user: needs root and setpriv to become one"),
+    (Can::Flags, "inode flags: the temporary directory's file system keeps none"),
 ];
 
 /// Whether this host can do it.
@@ -59,17 +38,11 @@ pub fn test(what: Can) -> bool {
     let scratch = tempfile::tempdir().unwrap();
     let at = |name: &str| scratch.path().join(name).display().to_string();
     let shell = |script: &str| {
-        let command = Command::new("sh")
-            .args(["-euc", script, "sh", &at("probe")])
-            .stdin(Stdio::null())
-            .output();
+        let command = Command::new("sh").args(["-euc", script, "sh", &at("probe")]).stdin(Stdio::null()).output();
         command.is_ok_and(|done| done.status.success())
     };
     match what {
-        Can::Root => {
-            rustix::process::geteuid().is_root()
-                && shell("mknod \"$1\" c 1 3 && setfattr -h -n trusted.a -v b \"$1\"")
-        }
+        Can::Root => rustix::process::geteuid().is_root() && shell("mknod \"$1\" c 1 3 && setfattr -h -n trusted.a -v b \"$1\""),
         Can::Xattrs => shell(": >\"$1\"; setfattr -n user.a -v b \"$1\"; setfacl -m u:1:r \"$1\""),
         Can::Strace => shell("strace -f -o \"$1\" true && test -s \"$1\""),
         Can::Mount => shell("mkdir \"$1\"; mount -t tmpfs none \"$1\" && umount \"$1\""),

@@ -7,6 +7,7 @@ use crate::call::Call;
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,23 +23,12 @@ fn build() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args([
-        "build",
-        "--quiet",
-        "--package",
-        "vault-cli",
-        "--package",
-        "vault-rescue",
-        "--bins",
-    ]);
+    cargo.args(["build", "--quiet", "--package", "vault-cli", "--package", "vault-rescue", "--bins"]);
     cargo.arg("--target-dir").arg(profile.parent().unwrap());
     if profile.file_name() == Some(OsStr::new("release")) {
         cargo.arg("--release");
     }
-    let built = cargo
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status()
-        .unwrap();
+    let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
     assert!(built.success(), "the binaries did not build");
     profile.to_owned()
 }
@@ -59,24 +49,14 @@ impl Default for CleanRoom {
 impl CleanRoom {
     /// An empty home; no repository, no configuration.
     pub fn new() -> Self {
-        let dir = tempfile::Builder::new()
-            .prefix("vault-test-")
-            .tempdir()
-            .unwrap();
+        let dir = tempfile::Builder::new().prefix("vault-test-").tempdir().unwrap();
         // A plain user must be able to pass through; what is secret inside guards itself.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let mut room = Self {
-            dir,
-            environment: Vec::new(),
-            secrets: Vec::new(),
-        };
+        let mut room = Self { dir, environment: Vec::new(), secrets: Vec::new() };
         for name in ["home", "run"] {
             fs::create_dir(room.path(name)).unwrap();
         }
-        room.set(
-            "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        );
+        room.set("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         room.set("LC_ALL", "C.UTF-8");
         room.set("TZ", "UTC");
         for (variable, place) in [
@@ -93,11 +73,10 @@ impl CleanRoom {
         room
     }
 
-    /// A room whose environment names a repository (`repo`) and its key file (`key`), made by `vault init`.
+    /// A room whose environment names a repository (`repo`), made by `vault init` with a key file in the home.
     pub fn with_repository() -> Self {
         let mut room = Self::new();
         room.set("VAULT_REPOSITORY", room.path("repo"));
-        room.set("VAULT_KEY_FILE", room.path("key"));
         room.vault(["init"]).run().ok();
         room.guard_key_files();
         room
@@ -106,6 +85,11 @@ impl CleanRoom {
     /// A path in the room.
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// The key file that `init` makes where none is named.
+    pub fn key_file(&self) -> PathBuf {
+        self.path("home/config/vault/key")
     }
 
     /// The repository of [`CleanRoom::with_repository`].
@@ -156,22 +140,10 @@ impl CleanRoom {
     }
 
     /// A call of any program in the room's environment.
-    pub fn program<A: AsRef<OsStr>>(
-        &self,
-        program: impl AsRef<OsStr>,
-        arguments: impl IntoIterator<Item = A>,
-    ) -> Call {
+    pub fn program<A: AsRef<OsStr>>(&self, program: impl AsRef<OsStr>, arguments: impl IntoIterator<Item = A>) -> Call {
         let mut command = Command::new(program);
-        command
-            .args(arguments)
-            .env_clear()
-            .envs(self.environment.iter().cloned())
-            .current_dir(self.dir.path());
-        Call {
-            command,
-            input: None,
-            secrets: self.secrets.clone(),
-        }
+        command.args(arguments).env_clear().envs(self.environment.iter().cloned()).current_dir(self.dir.path());
+        Call { command, input: None, secrets: self.secrets.clone() }
     }
 
     /// The same on a terminal (`script` makes one), `input` typed into it. What is printed comes as standard output.
@@ -182,45 +154,21 @@ impl CleanRoom {
             line.push(' ');
             line.push_str(&quote(argument.as_ref()));
         }
-        let mut call = self.program(
-            "script",
-            [
-                "--quiet",
-                "--flush",
-                "--return",
-                "--command",
-                &line,
-                "/dev/null",
-            ],
-        );
+        let mut call = self.program("script", ["--quiet", "--flush", "--return", "--command", &line, "/dev/null"]);
         call.command.env("TERM", "xterm").env("SHELL", "/bin/sh");
         call
     }
 
     /// `vault backup PATH`, which must succeed; the summary event.
     pub fn backup(&self, source: &Path) -> Value {
-        self.vault([
-            OsStr::new("backup"),
-            OsStr::new("--json"),
-            source.as_os_str(),
-        ])
-        .run()
-        .ok()
-        .summary()
+        self.vault([OsStr::new("backup"), OsStr::new("--json"), source.as_os_str()]).run().ok().summary()
     }
 
     /// `vault restore SNAPSHOT:/the/source --target NAME`, which must succeed; the target.
     pub fn restore(&self, snapshot: &str, source: &Path, name: &str) -> PathBuf {
         let target = self.path(name);
         let selector = selector(snapshot, source);
-        self.vault([
-            OsStr::new("restore"),
-            &selector,
-            OsStr::new("--target"),
-            target.as_os_str(),
-        ])
-        .run()
-        .ok();
+        self.vault([OsStr::new("restore"), &selector, OsStr::new("--target"), target.as_os_str()]).run().ok();
         target
     }
 
@@ -231,8 +179,7 @@ impl CleanRoom {
         for event in listed.events() {
             let list = event.as_array().cloned().unwrap_or_else(|| vec![event]);
             for snapshot in list {
-                if let (Some(id), Some(time)) = (snapshot["id"].as_str(), snapshot["time"].as_str())
-                {
+                if let (Some(id), Some(time)) = (snapshot["id"].as_str(), snapshot["time"].as_str()) {
                     snapshots.push((time.to_owned(), id.to_owned()));
                 }
             }
@@ -253,6 +200,16 @@ pub fn selector(snapshot: &str, path: &Path) -> OsString {
     text.push(":");
     text.push(path);
     text
+}
+
+/// The path inside a target or snapshot that a source has: without its leading slash.
+pub fn inside(path: &Path) -> &Path {
+    path.strip_prefix("/").unwrap()
+}
+
+/// Raw bytes of a path.
+pub fn raw(path: &Path) -> &[u8] {
+    path.as_os_str().as_bytes()
 }
 
 /// All regular files below a directory.
@@ -280,8 +237,5 @@ pub fn secret_words(text: &str) -> Vec<String> {
         let lower = word.to_lowercase();
         (lower.starts_with("vaultkey1") || lower.starts_with("vaultrecovery")) && word.len() > 40
     };
-    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
-        .filter(is_key)
-        .map(str::to_owned)
-        .collect()
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').filter(is_key).map(str::to_owned).collect()
 }

@@ -18,24 +18,10 @@ pub enum Action {
 }
 
 /// All of them.
-pub const ACTIONS: [Action; 4] = [
-    Action::Delete,
-    Action::Flip,
-    Action::Truncate,
-    Action::Empty,
-];
+pub const ACTIONS: [Action; 4] = [Action::Delete, Action::Flip, Action::Truncate, Action::Empty];
 
 /// The kinds of objects, as the first part of their names (SPEC chapter 2).
-pub const KINDS: [&str; 8] = [
-    "keys",
-    "keys2",
-    "config",
-    "snapshots",
-    "confirmed",
-    "meta",
-    "data",
-    "index",
-];
+pub const KINDS: [&str; 8] = ["keys", "keys2", "config", "snapshots", "confirmed", "meta", "data", "index"];
 
 /// The objects of a kind, in order of their names.
 pub fn objects(repository: &Path, kind: &str) -> Vec<PathBuf> {

@@ -1,11 +1,7 @@
 //! What the whole-system tests share: a clean room to run the binary in, trees to back up, judges to compare them, damage to do.
 //!
 //! `README.md` says which test goes where and how each kind of fault is made.
-#![allow(
-    clippy::unwrap_used,
-    clippy::return_self_not_must_use,
-    clippy::format_collect
-)]
+#![allow(clippy::unwrap_used, clippy::return_self_not_must_use, clippy::format_collect)]
 
 pub mod call;
 pub mod can;

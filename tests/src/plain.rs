@@ -42,8 +42,7 @@ impl Plain {
         let mut inodes: BTreeMap<(u64, u64), Vec<Vec<u8>>> = BTreeMap::new();
         while let Some(path) = waiting.pop() {
             let full = root.join(OsStr::from_bytes(&path));
-            let metadata = fs::symlink_metadata(&full)
-                .unwrap_or_else(|error| panic!("lstat {}: {error}", full.display()));
+            let metadata = fs::symlink_metadata(&full).unwrap_or_else(|error| panic!("lstat {}: {error}", full.display()));
             if metadata.is_dir() {
                 for child in fs::read_dir(&full).unwrap() {
                     let name = child.unwrap().file_name();
@@ -51,10 +50,7 @@ impl Plain {
                     waiting.push([&path, separator, name.as_bytes()].concat());
                 }
             } else {
-                inodes
-                    .entry((metadata.dev(), metadata.ino()))
-                    .or_default()
-                    .push(path.clone());
+                inodes.entry((metadata.dev(), metadata.ino())).or_default().push(path.clone());
             }
             states.insert(path, state(&full, &metadata));
         }
@@ -75,11 +71,7 @@ impl Plain {
         let states = self.0.iter().filter_map(|(path, state)| {
             let mut state = state.clone();
             state.same_as = cut(&state.same_as).unwrap_or_default();
-            let path = if path == prefix {
-                Some(Vec::new())
-            } else {
-                cut(path)
-            };
+            let path = if path == prefix { Some(Vec::new()) } else { cut(path) };
             path.map(|path| (path, state))
         });
         Self(states.collect())
@@ -89,9 +81,7 @@ impl Plain {
     pub fn differences(&self, other: &Self) -> String {
         let mut text = String::new();
         let all: std::collections::BTreeSet<_> = self.0.keys().chain(other.0.keys()).collect();
-        let different = all
-            .into_iter()
-            .filter(|path| self.0.get(*path) != other.0.get(*path));
+        let different = all.into_iter().filter(|path| self.0.get(*path) != other.0.get(*path));
         for path in different.take(30) {
             let name = path.escape_ascii();
             match (self.0.get(path), other.0.get(path)) {
@@ -113,19 +103,13 @@ fn state(path: &Path, metadata: &fs::Metadata) -> State {
     } else if kind.is_file() {
         ('f', hash(path, metadata.len()))
     } else if kind.is_symlink() {
-        (
-            'l',
-            fs::read_link(path).unwrap().as_os_str().as_bytes().to_vec(),
-        )
+        ('l', fs::read_link(path).unwrap().as_os_str().as_bytes().to_vec())
     } else if kind.is_fifo() {
         ('p', Vec::new())
     } else if kind.is_socket() {
         ('s', Vec::new())
     } else {
-        (
-            if kind.is_char_device() { 'c' } else { 'b' },
-            metadata.rdev().to_le_bytes().to_vec(),
-        )
+        (if kind.is_char_device() { 'c' } else { 'b' }, metadata.rdev().to_le_bytes().to_vec())
     };
     State {
         kind: letter,
@@ -165,15 +149,10 @@ fn xattrs(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
     };
     let value = |name: &[u8]| {
         let mut value = vec![0; 65_536];
-        let length =
-            rustix::fs::lgetxattr(path, OsStr::from_bytes(name), &mut value[..]).unwrap_or(0);
+        let length = rustix::fs::lgetxattr(path, OsStr::from_bytes(name), &mut value[..]).unwrap_or(0);
         (name.to_vec(), value[..length].to_vec())
     };
-    names[..length]
-        .split(|byte| *byte == 0)
-        .filter(|name| !name.is_empty())
-        .map(value)
-        .collect()
+    names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(value).collect()
 }
 
 #[cfg(test)]
@@ -187,13 +166,7 @@ mod tests {
         let entries = || [tree::types(), tree::odd_names(), tree::drawn(1, 50)].concat();
         let (a, b) = (scratch.path().join("a"), scratch.path().join("b"));
         for root in [&a, &b] {
-            tree::write(
-                root,
-                &entries()
-                    .into_iter()
-                    .map(|entry| entry.mtime(1_500_000_000, 7))
-                    .collect::<Vec<_>>(),
-            );
+            tree::write(root, &entries().into_iter().map(|entry| entry.mtime(1_500_000_000, 7)).collect::<Vec<_>>());
             tree::set_mtime(root, 1, 1).unwrap();
         }
         assert_eq!(Plain::read(&a).differences(&Plain::read(&b)), "");
@@ -201,9 +174,6 @@ mod tests {
         fs::remove_file(b.join("types/second")).unwrap();
         fs::hard_link(b.join("types/empty-a"), b.join("types/second")).unwrap();
         let seen = Plain::read(&a).differences(&Plain::read(&b));
-        assert!(
-            seen.contains("different: types/plain") && seen.contains("different: types/second"),
-            "{seen}"
-        );
+        assert!(seen.contains("different: types/plain") && seen.contains("different: types/second"), "{seen}");
     }
 }

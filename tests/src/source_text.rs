@@ -35,10 +35,7 @@ fn word_before(bytes: &[u8], i: usize) -> bool {
 }
 
 fn line_end(bytes: &[u8], from: usize) -> usize {
-    bytes[from..]
-        .iter()
-        .position(|byte| *byte == b'\n')
-        .map_or(bytes.len(), |length| from + length)
+    bytes[from..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |length| from + length)
 }
 
 fn comment_end(bytes: &[u8], from: usize) -> usize {
@@ -70,33 +67,21 @@ fn string_end(bytes: &[u8], from: usize) -> usize {
 }
 
 fn raw_string(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
-    let hashes = bytes[at + 1..]
-        .iter()
-        .take_while(|byte| **byte == b'#')
-        .count();
+    let hashes = bytes[at + 1..].iter().take_while(|byte| **byte == b'#').count();
     let start = at + 1 + hashes;
     if bytes.get(start) != Some(&b'"') {
         return None;
     }
     let closing = [b"\"".as_slice(), &b"#".repeat(hashes)].concat();
     let inside = &bytes[start + 1..];
-    let length = inside
-        .windows(closing.len())
-        .position(|window| window == closing)
-        .unwrap_or(inside.len());
-    Some((
-        start + 1,
-        (start + 1 + length + closing.len()).min(bytes.len()),
-    ))
+    let length = inside.windows(closing.len()).position(|window| window == closing).unwrap_or(inside.len());
+    Some((start + 1, (start + 1 + length + closing.len()).min(bytes.len())))
 }
 
 /// The end of a character literal, or `None` for a lifetime.
 fn character_end(bytes: &[u8], at: usize) -> Option<usize> {
     if bytes.get(at + 1) == Some(&b'\\') {
-        return bytes[at + 3..]
-            .iter()
-            .position(|byte| *byte == b'\'')
-            .map(|length| at + 3 + length + 1);
+        return bytes[at + 3..].iter().position(|byte| *byte == b'\'').map(|length| at + 3 + length + 1);
     }
     let width = match bytes.get(at + 1)? {
         0..=0x7f => 1,
@@ -114,10 +99,7 @@ pub fn production(text: &str) -> String {
     while let Some(found) = code[from..].find("#[cfg(test)]") {
         let start = from + found;
         let end = item_end(&code, start);
-        let blank: String = code[start..end]
-            .chars()
-            .map(|c| if c == '\n' { '\n' } else { ' ' })
-            .collect();
+        let blank: String = code[start..end].chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect();
         code.replace_range(start..end, &blank);
         from = start;
     }
@@ -170,13 +152,7 @@ mod tests {
         for gone in ["unwrap", "dbg", "todo", "wrap", "41"] {
             assert!(!seen.contains(gone), "{gone} in {seen}");
         }
-        assert!(
-            seen.starts_with("let a = \"")
-                && seen.contains(" b('")
-                && seen.contains(" c<'a>(")
-                && seen.ends_with(" d"),
-            "{seen}"
-        );
+        assert!(seen.starts_with("let a = \"") && seen.contains(" b('") && seen.contains(" c<'a>(") && seen.ends_with(" d"), "{seen}");
         assert_eq!(seen.len(), text.len());
     }
 
@@ -184,10 +160,7 @@ mod tests {
     fn unit_tests_are_cut_off_and_nothing_else() {
         let text = "fn a() { x }\n#[cfg(test)]\nuse z;\nfn b() {}\n#[cfg(test)]\nmod tests { fn c() { y } }\nfn d() {}";
         let seen = production(text);
-        assert!(
-            seen.contains("fn a") && seen.contains("fn b") && seen.contains("fn d"),
-            "{seen}"
-        );
+        assert!(seen.contains("fn a") && seen.contains("fn b") && seen.contains("fn d"), "{seen}");
         assert!(!seen.contains('z') && !seen.contains("fn c"), "{seen}");
         assert_eq!(seen.lines().count(), text.lines().count());
     }

@@ -2,9 +2,7 @@
 
 mod catalogue;
 
-pub use catalogue::{
-    drawn, huge, modes_and_times, odd_names, privileged, sizes, sparse, types, user_xattrs,
-};
+pub use catalogue::{drawn, huge, modes_and_times, odd_names, privileged, sizes, sparse, types, user_xattrs};
 
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 use std::ffi::OsStr;
@@ -45,16 +43,7 @@ impl Random {
 
     /// `length` bytes of words that compress well.
     pub fn words(&mut self, length: usize) -> Vec<u8> {
-        const WORDS: [&str; 8] = [
-            "vault ",
-            "chunk ",
-            "block ",
-            "pack\n",
-            "tree ",
-            "snapshot ",
-            "sweep ",
-            "source\n",
-        ];
+        const WORDS: [&str; 8] = ["vault ", "chunk ", "block ", "pack\n", "tree ", "snapshot ", "sweep ", "source\n"];
         let mut bytes = Vec::with_capacity(length + 16);
         while bytes.len() < length {
             bytes.extend_from_slice(WORDS[self.below(8) as usize].as_bytes());
@@ -155,14 +144,7 @@ impl Entry {
 
 /// An entry with the system's defaults.
 pub fn entry(path: impl AsRef<[u8]>, kind: Kind) -> Entry {
-    Entry {
-        path: path.as_ref().to_vec(),
-        kind,
-        mode: None,
-        owner: None,
-        mtime: None,
-        xattrs: Vec::new(),
-    }
+    Entry { path: path.as_ref().to_vec(), kind, mode: None, owner: None, mtime: None, xattrs: Vec::new() }
 }
 
 /// A directory.
@@ -200,8 +182,7 @@ pub fn write(root: &Path, entries: &[Entry]) {
     fs::create_dir_all(root).unwrap();
     for entry in entries {
         let path = at(root, &entry.path);
-        make(root, &path, entry)
-            .unwrap_or_else(|error| panic!("making {}: {error}", path.display()));
+        make(root, &path, entry).unwrap_or_else(|error| panic!("making {}: {error}", path.display()));
     }
     for entry in entries.iter().rev() {
         let path = at(root, &entry.path);
@@ -210,25 +191,15 @@ pub fn write(root: &Path, entries: &[Entry]) {
 }
 
 fn make(root: &Path, path: &Path, entry: &Entry) -> std::io::Result<()> {
-    let node = |kind, mode, device| {
-        rustix::fs::mknodat(CWD, path, kind, Mode::from_raw_mode(mode), device).map_err(Into::into)
-    };
+    let node = |kind, mode, device| rustix::fs::mknodat(CWD, path, kind, Mode::from_raw_mode(mode), device).map_err(Into::into);
     match &entry.kind {
         Kind::Directory => fs::create_dir(path),
         Kind::File(content) => fill(path, content),
         Kind::Symlink(target) => std::os::unix::fs::symlink(OsStr::from_bytes(target), path),
         Kind::Fifo => node(FileType::Fifo, 0o644, 0),
         Kind::Socket => node(FileType::Socket, 0o755, 0),
-        Kind::Character(major, minor) => node(
-            FileType::CharacterDevice,
-            0o600,
-            rustix::fs::makedev(*major, *minor),
-        ),
-        Kind::Block(major, minor) => node(
-            FileType::BlockDevice,
-            0o600,
-            rustix::fs::makedev(*major, *minor),
-        ),
+        Kind::Character(major, minor) => node(FileType::CharacterDevice, 0o600, rustix::fs::makedev(*major, *minor)),
+        Kind::Block(major, minor) => node(FileType::BlockDevice, 0o600, rustix::fs::makedev(*major, *minor)),
         Kind::Link(existing) => fs::hard_link(at(root, existing), path),
     }
 }
@@ -267,18 +238,7 @@ fn dress(path: &Path, entry: &Entry) -> std::io::Result<()> {
 
 /// Sets mtime (and atime to the same) without following a symbolic link.
 pub fn set_mtime(path: &Path, seconds: i64, nanoseconds: i64) -> std::io::Result<()> {
-    let time = Timespec {
-        tv_sec: seconds,
-        tv_nsec: nanoseconds,
-    };
-    let times = Timestamps {
-        last_access: time,
-        last_modification: time,
-    };
-    Ok(rustix::fs::utimensat(
-        CWD,
-        path,
-        &times,
-        AtFlags::SYMLINK_NOFOLLOW,
-    )?)
+    let time = Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
+    let times = Timestamps { last_access: time, last_modification: time };
+    Ok(rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
 }

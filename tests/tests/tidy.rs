@@ -6,10 +6,7 @@ use vault_tests::rules::tables::LONG;
 use vault_tests::rules::*;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap()
-        .to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
 fn read(root: &Path, path: &Path) -> File {
@@ -21,10 +18,7 @@ fn read(root: &Path, path: &Path) -> File {
 fn sources() -> Vec<File> {
     let root = root();
     let mut found = Vec::new();
-    let mut waiting: Vec<PathBuf> = ["engine", "cli", "format-spec", "tests", "benches", "fuzz"]
-        .iter()
-        .map(|name| root.join(name))
-        .collect();
+    let mut waiting: Vec<PathBuf> = ["engine", "cli", "format-spec", "tests", "benches", "fuzz"].iter().map(|name| root.join(name)).collect();
     while let Some(directory) = waiting.pop() {
         for entry in fs::read_dir(&directory).into_iter().flatten() {
             let path = entry.unwrap().path();
@@ -42,14 +36,8 @@ fn sources() -> Vec<File> {
 
 /// The names in a directory, without extension; empty if there is no such directory.
 fn names(directory: &str, keep: fn(&Path) -> bool) -> Vec<String> {
-    let entries = fs::read_dir(root().join(directory))
-        .into_iter()
-        .flatten()
-        .map(|entry| entry.unwrap().path());
-    let mut names: Vec<String> = entries
-        .filter(|path| keep(path))
-        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
-        .collect();
+    let entries = fs::read_dir(root().join(directory)).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let mut names: Vec<String> = entries.filter(|path| keep(path)).map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     names.sort();
     names
 }
@@ -60,11 +48,7 @@ fn is_rust(path: &Path) -> bool {
 
 fn hold(rule: impl Fn(&File) -> Vec<String>) {
     let files = sources();
-    assert!(
-        files.len() > 20,
-        "the scan itself is broken: {} files",
-        files.len()
-    );
+    assert!(files.len() > 20, "the scan itself is broken: {} files", files.len());
     let faults: Vec<String> = files.iter().flat_map(rule).collect();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
@@ -83,13 +67,8 @@ fn the_format_touches_nothing() {
 fn each_dependency_has_one_home() {
     hold(dependencies_stay_home);
     let root = root();
-    let manifests = ["engine", "cli", "format-spec", "tests", "benches", "fuzz"]
-        .map(|name| root.join(name).join("Cargo.toml"));
-    let faults: Vec<String> = manifests
-        .iter()
-        .filter(|path| path.exists())
-        .flat_map(|path| dependencies_have_homes(&read(&root, path)))
-        .collect();
+    let manifests = ["engine", "cli", "format-spec", "tests", "benches", "fuzz"].map(|name| root.join(name).join("Cargo.toml"));
+    let faults: Vec<String> = manifests.iter().filter(|path| path.exists()).flat_map(|path| dependencies_have_homes(&read(&root, path))).collect();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
@@ -117,24 +96,14 @@ fn every_file_says_what_it_is_for() {
 fn no_file_is_too_long() {
     hold(|file| is_not_long(file, LONG));
     let root = root();
-    let gone: Vec<&str> = LONG
-        .iter()
-        .map(|(path, _)| *path)
-        .filter(|path| !root.join(path).exists())
-        .collect();
-    assert!(
-        gone.is_empty(),
-        "on the table of long files, but gone: {gone:?}"
-    );
+    let gone: Vec<&str> = LONG.iter().map(|(path, _)| *path).filter(|path| !root.join(path).exists()).collect();
+    assert!(gone.is_empty(), "on the table of long files, but gone: {gone:?}");
 }
 
 #[test]
 fn no_test_is_forgotten() {
     let main = read(&root(), &root().join("tests/tests/main.rs"));
-    assert_eq!(
-        every_test_is_declared(&main, &names("tests/tests", is_rust)),
-        Vec::<String>::new()
-    );
+    assert_eq!(every_test_is_declared(&main, &names("tests/tests", is_rust)), Vec::<String>::new());
 }
 
 #[test]
@@ -143,8 +112,5 @@ fn one_chapter_is_one_module_one_folder_one_target() {
     let modules = names("engine/src/format", |path| is_rust(path) || path.is_dir());
     let vectors = names("format-spec/vectors", Path::is_dir);
     let targets = names("fuzz/fuzz_targets", is_rust);
-    assert_eq!(
-        one_chapter_one_module(&spec, &modules, &vectors, &targets),
-        Vec::<String>::new()
-    );
+    assert_eq!(one_chapter_one_module(&spec, &modules, &vectors, &targets), Vec::<String>::new());
 }

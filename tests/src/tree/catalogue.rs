@@ -5,17 +5,7 @@ use super::{Content, Entry, Kind, Random, dir, entry, file, link, noise, symlink
 /// Files of the sizes at which something changes: empty, one byte, the solid limit and its neighbours, several chunks.
 pub fn sizes() -> Vec<Entry> {
     const KIB: usize = 1024;
-    let sizes = [
-        0,
-        1,
-        4096,
-        256 * KIB - 1,
-        256 * KIB,
-        256 * KIB + 1,
-        1024 * KIB,
-        4096 * KIB + 1,
-        9 * 1024 * KIB + 7,
-    ];
+    let sizes = [0, 1, 4096, 256 * KIB - 1, 256 * KIB, 256 * KIB + 1, 1024 * KIB, 4096 * KIB + 1, 9 * 1024 * KIB + 7];
     let mut entries = vec![dir("sizes")];
     for (seed, size) in sizes.into_iter().enumerate() {
         entries.push(noise(format!("sizes/noise-{size}"), size, seed as u64));
@@ -98,21 +88,11 @@ pub fn types() -> Vec<Entry> {
 /// Modes, special bits, times.
 pub fn modes_and_times() -> Vec<Entry> {
     let mut entries = vec![dir("modes").mtime(1_000_000_000, 1)];
-    for mode in [
-        0o000, 0o400, 0o200, 0o777, 0o4755, 0o2755, 0o6711, 0o1644, 0o7777,
-    ] {
+    for mode in [0o000, 0o400, 0o200, 0o777, 0o4755, 0o2755, 0o6711, 0o1644, 0o7777] {
         entries.push(file(format!("modes/f{mode:04o}"), format!("{mode:o}")).mode(mode));
         entries.push(dir(format!("modes/d{mode:04o}")).mode(mode));
     }
-    let times = [
-        (0, 0),
-        (0, 1),
-        (-1, 999_999_999),
-        (-86_400 * 365 * 20, 5),
-        (1_700_000_000, 123_456_789),
-        (4_000_000_000, 1),
-        (9_999_999_999, 999_999_999),
-    ];
+    let times = [(0, 0), (0, 1), (-1, 999_999_999), (-86_400 * 365 * 20, 5), (1_700_000_000, 123_456_789), (4_000_000_000, 1), (9_999_999_999, 999_999_999)];
     for (number, (seconds, nanoseconds)) in times.into_iter().enumerate() {
         entries.push(file(format!("modes/t{number}"), "t").mtime(seconds, nanoseconds));
         entries.push(symlink(format!("modes/s{number}"), "t").mtime(seconds, nanoseconds));
@@ -124,12 +104,7 @@ pub fn modes_and_times() -> Vec<Entry> {
 /// Sparse files: all hole, hole first, hole last, many holes, huge.
 pub fn sparse() -> Vec<Entry> {
     const MIB: u64 = 1 << 20;
-    let make = |name: &str, length, data| {
-        entry(
-            format!("sparse/{name}"),
-            Kind::File(Content::Sparse { length, data }),
-        )
-    };
+    let make = |name: &str, length, data| entry(format!("sparse/{name}"), Kind::File(Content::Sparse { length, data }));
     vec![
         dir("sparse"),
         make("all-hole", 5 * MIB, vec![]),
@@ -145,10 +120,7 @@ pub fn sparse() -> Vec<Entry> {
 pub fn huge() -> Vec<Entry> {
     let end = 1 << 40;
     let data = vec![(0, 10), (end / 2, 4096), (end - 4096, 4096)];
-    vec![entry(
-        "huge",
-        Kind::File(Content::Sparse { length: end, data }),
-    )]
+    vec![entry("huge", Kind::File(Content::Sparse { length: end, data }))]
 }
 
 /// User attributes: on files and directories, empty, binary, large.
@@ -157,9 +129,7 @@ pub fn user_xattrs() -> Vec<Entry> {
         dir("xattrs").xattr("user.dir", b"on a directory"),
         file("xattrs/one", "1").xattr("user.comment", b"hello"),
         file("xattrs/empty", "2").xattr("user.empty", b""),
-        file("xattrs/binary", "3")
-            .xattr("user.binary", &[0, 255, 10, 13, 0])
-            .xattr("user.second", b"2"),
+        file("xattrs/binary", "3").xattr("user.binary", &[0, 255, 10, 13, 0]).xattr("user.second", b"2"),
         file("xattrs/large", "4").xattr("user.large", &Random(9).bytes(2000)),
         file("xattrs/utf8", "5").xattr("user.gr\u{fc}n", b"x"),
         file("xattrs/shared", "6").xattr("user.shared", b"one inode"),
@@ -172,27 +142,17 @@ pub fn privileged() -> Vec<Entry> {
     vec![
         dir("root").owner(65_534, 65_534).mode(0o2775),
         entry("root/null", Kind::Character(1, 3)).mode(0o666),
-        entry("root/tty", Kind::Character(4, 64))
-            .mode(0o620)
-            .owner(0, 5),
-        entry("root/loop", Kind::Block(7, 200))
-            .mode(0o660)
-            .owner(0, 6),
+        entry("root/tty", Kind::Character(4, 64)).mode(0o620).owner(0, 5),
+        entry("root/loop", Kind::Block(7, 200)).mode(0o660).owner(0, 6),
         entry("root/big", Kind::Character(511, 70_000)),
         link("root/null-too", "root/null"),
         file("root/nobody", "n").owner(65_534, 65_534),
         file("root/stranger", "s").owner(1_234_567, 7_654_321),
         file("root/suid", "s").owner(1000, 1000).mode(0o6755),
-        symlink("root/link", "stranger")
-            .owner(4242, 4343)
-            .mtime(1_111_111_111, 222),
-        file("root/trusted", "t")
-            .xattr("trusted.secret", b"for root")
-            .xattr("user.plain", b"for all"),
+        symlink("root/link", "stranger").owner(4242, 4343).mtime(1_111_111_111, 222),
+        file("root/trusted", "t").xattr("trusted.secret", b"for root").xattr("user.plain", b"for all"),
         symlink("root/attributed", "x").xattr("trusted.onlink", b"kept"),
-        entry("root/pipe", Kind::Fifo)
-            .xattr("trusted.onpipe", b"kept")
-            .owner(12, 34),
+        entry("root/pipe", Kind::Fifo).xattr("trusted.onpipe", b"kept").owner(12, 34),
     ]
 }
 
@@ -210,23 +170,13 @@ pub fn drawn(seed: u64, count: usize) -> Vec<Entry> {
                 entries.push(dir(&path));
                 directories.push(path);
             }
-            1 if !files.is_empty() => entries.push(link(
-                &path,
-                &files[random.below(files.len() as u64) as usize],
-            )),
+            1 if !files.is_empty() => entries.push(link(&path, &files[random.below(files.len() as u64) as usize])),
             2 => entries.push(symlink(&path, format!("target-{number}"))),
-            3 => entries.push(noise(
-                &path,
-                200_000 + random.below(2_000_000) as usize,
-                number as u64,
-            )),
+            3 => entries.push(noise(&path, 200_000 + random.below(2_000_000) as usize, number as u64)),
             _ => {
                 let length = random.below(20_000) as usize;
                 let time = 1_600_000_000 + random.below(100_000_000) as i64;
-                entries.push(
-                    file(&path, random.words(length))
-                        .mtime(time, random.below(1_000_000_000) as i64),
-                );
+                entries.push(file(&path, random.words(length)).mtime(time, random.below(1_000_000_000) as i64));
                 files.push(path);
             }
         }
