@@ -1,5 +1,12 @@
 //! Floor 2: the verbs, all of one shape: options in, monitor told, outcome out.
 
+pub mod backup;
+pub mod browse;
+pub mod diff;
+pub mod edit;
 pub mod monitor;
+pub mod select;
 pub mod source;
+pub mod stats;
 pub mod target;
+pub mod walk;

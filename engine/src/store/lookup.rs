@@ -66,7 +66,9 @@ impl Gathered {
         self.rows.dedup();
         let written = cache.folder().and_then(|folder| {
             let mut hasher = blake3::Hasher::new();
-            segments.iter().for_each(|segment| drop(hasher.update(&segment.0)));
+            for segment in segments {
+                hasher.update(&segment.0);
+            }
             let file = format!("run-{}", hex(&hasher.finalize().as_bytes()[..16]));
             let run = Run::create(&folder.join(&file), &self.packs, &self.rows).ok()?;
             cache.replace_runs(Some((&file, self.rows.len() as u64, segments)), instead_of);
@@ -182,7 +184,7 @@ fn load(repository: &Repository) -> Result<Vec<Arc<Run>>> {
             let run = segments.iter().all(|segment| wanted.contains(segment)).then(|| Run::open(&folder.join(&file)).ok()).flatten();
             match run {
                 Some(run) => {
-                    segments.iter().for_each(|segment| drop(wanted.remove(segment)));
+                    wanted.retain(|segment| !segments.contains(segment));
                     covered.extend(segments);
                     files.push(file);
                     runs.push(Arc::new(run));

@@ -58,6 +58,7 @@ pub struct Session<'r> {
     id: [u8; 16],
     writer: String,
     compression: Compression,
+    dry_run: bool,
     keys: [SessionKey; 2],
     claims: [Mutex<HashSet<[u8; 32]>>; 2],
     packers: [Mutex<Option<PackBuilder>>; 2],
@@ -97,6 +98,7 @@ impl<'r> Session<'r> {
             id,
             writer: writer.to_owned(),
             compression,
+            dry_run: false,
             keys: [key(KeyClass::Data), key(KeyClass::Tree)],
             claims: Default::default(),
             packers: Default::default(),
@@ -107,6 +109,16 @@ impl<'r> Session<'r> {
             stored_bytes: AtomicU64::new(0),
             new_bytes: AtomicU64::new(0),
         })
+    }
+
+    /// From now on everything is counted and nothing written.
+    pub fn set_dry_run(&mut self) {
+        self.dry_run = true;
+    }
+
+    /// The host that writes.
+    pub fn writer(&self) -> &str {
+        &self.writer
     }
 
     /// The repository it writes to.
@@ -143,6 +155,9 @@ impl<'r> Session<'r> {
             return Ok(());
         }
         self.new_bytes.fetch_add(block.plain.len() as u64, Ordering::Relaxed);
+        if self.dry_run {
+            return Ok(());
+        }
         let repository = self.repository;
         let key = &self.keys[side(kind)];
         let sealed = pack::seal_block(

@@ -1,0 +1,275 @@
+//! The story of a backup: walk, compare with the parent, read what changed, fold into trees, commit.
+
+mod compare;
+mod fold;
+mod read;
+mod walker;
+
+use super::monitor::{Cancel, Monitor};
+use super::source::Source;
+use crate::format::chunker::ChunkClass;
+use crate::format::compress::Compression;
+use crate::format::id::ObjectId;
+use crate::format::node::Time;
+use crate::format::snapshot::{Snapshot, Status, Summary};
+use crate::store::error::{RepositoryError, Result};
+use crate::store::repository::{Repository, StoredSnapshot};
+use crate::store::session::Session;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
+
+/// Where unchanged entries may be taken from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ParentChoice {
+    /// The newest confirmed snapshot of the same source, or of the same host and paths.
+    #[default]
+    Auto,
+    /// Nowhere: everything is read again.
+    None,
+    /// This snapshot.
+    Snapshot(ObjectId),
+}
+
+/// What decides about a backup.
+#[derive(Clone, Debug)]
+pub struct BackupOptions {
+    /// The host that is backed up.
+    pub host: String,
+    /// The host this program runs on.
+    pub writer: String,
+    /// Who runs it.
+    pub user: String,
+    /// An explicit name of what is backed up.
+    pub source: Option<String>,
+    /// Tags of the snapshot.
+    pub tags: Vec<String>,
+    /// Recorded instead of the time now.
+    pub time: Option<Time>,
+    /// Where unchanged entries may be taken from.
+    pub parent: ParentChoice,
+    /// An entry may be unchanged although its inode number is not.
+    pub ignore_inode: bool,
+    /// An entry may be unchanged although its ctime is not.
+    pub ignore_ctime: bool,
+    /// Files read at the same time, at least 1.
+    pub read_concurrency: usize,
+    /// How new data are compressed.
+    pub compression: Compression,
+    /// How contents are cut; `None`: by kind of source and file.
+    pub chunk_class: Option<ChunkClass>,
+    /// Read and count, write nothing.
+    pub dry_run: bool,
+    /// Make no snapshot if it would hold what its parent holds.
+    pub skip_if_unchanged: bool,
+    /// Count everything first, beside the backup, so that progress has an end.
+    pub count_first: bool,
+    /// Program and version, for the record.
+    pub program: String,
+}
+
+impl Default for BackupOptions {
+    fn default() -> Self {
+        Self {
+            host: "localhost".to_owned(),
+            writer: "localhost".to_owned(),
+            user: String::new(),
+            source: None,
+            tags: Vec::new(),
+            time: None,
+            parent: ParentChoice::Auto,
+            ignore_inode: false,
+            ignore_ctime: false,
+            read_concurrency: 2,
+            compression: Compression::default(),
+            chunk_class: None,
+            dry_run: false,
+            skip_if_unchanged: false,
+            count_first: false,
+            program: concat!("vault ", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}
+
+/// What came of a backup.
+#[derive(Debug)]
+pub struct BackupOutcome {
+    /// The new snapshot; `None` after a dry run, or if nothing changed and that was to be skipped.
+    pub snapshot: Option<ObjectId>,
+    /// Why the snapshot could not be confirmed: it exists, but is not acknowledged.
+    pub unconfirmed: Option<RepositoryError>,
+    /// The parent that was used.
+    pub parent: Option<ObjectId>,
+    /// What was counted.
+    pub summary: Summary,
+    /// Entries that could not be read; each was told to the monitor.
+    pub missing: u64,
+    /// Files that changed while they were read, twice; their bytes may mix two states.
+    pub changed_while_read: u64,
+    /// Bytes read from the source.
+    pub bytes_read: u64,
+    /// How long it took.
+    pub duration: std::time::Duration,
+}
+
+impl BackupOutcome {
+    /// Whether something of the source is not in the snapshot as it was.
+    pub fn is_incomplete(&self) -> bool {
+        self.missing > 0 || self.changed_while_read > 0
+    }
+}
+
+/// What the threads of a backup share.
+struct Shared<'a> {
+    session: &'a Session<'a>,
+    options: &'a BackupOptions,
+    monitor: &'a dyn Monitor,
+    cancel: &'a Cancel,
+    tally: Tally,
+    /// The first failure that ends the run.
+    failure: Mutex<Option<RepositoryError>>,
+    stop: AtomicBool,
+}
+
+/// Counters that many threads add to.
+#[derive(Default)]
+struct Tally {
+    counts: Mutex<Counts>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    summary: Summary,
+    missing: u64,
+    changed_while_read: u64,
+    bytes_read: u64,
+    progress: super::monitor::Progress,
+}
+
+impl Tally {
+    fn add(&self, change: impl FnOnce(&mut Counts)) -> Counts {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut counts);
+        *counts
+    }
+}
+
+impl Shared<'_> {
+    fn fail(&self, error: RepositoryError) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(std::sync::atomic::Ordering::Relaxed) || self.cancel.is_cancelled()
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Counts)) {
+        let counts = self.tally.add(change);
+        self.monitor.progress(&counts.progress);
+    }
+
+    /// An entry that could not be read.
+    fn missing(&self, path: &[u8], what: &str) {
+        self.tally.add(|counts| counts.missing += 1);
+        self.monitor.problem(path, what);
+    }
+}
+
+fn choose_parent(repository: &Repository, options: &BackupOptions, paths: &[Vec<u8>]) -> Result<Option<StoredSnapshot>> {
+    let wanted = match options.parent {
+        ParentChoice::None => return Ok(None),
+        ParentChoice::Auto => None,
+        ParentChoice::Snapshot(id) => Some(id),
+    };
+    let list = repository.snapshots()?;
+    if let Some(id) = wanted {
+        let found = list.snapshots.into_iter().find(|stored| stored.id == id);
+        return match found {
+            Some(stored) if stored.confirmed => Ok(Some(stored)),
+            Some(_) => Err(RepositoryError::Invalid(format!("snapshot {} is not confirmed and cannot be a parent", id.short()))),
+            None => Err(RepositoryError::NoSnapshot(id.to_hex())),
+        };
+    }
+    let of_same = |snapshot: &Snapshot| match (&options.source, &snapshot.source) {
+        (Some(wanted), Some(source)) => wanted == source,
+        (None, None) => snapshot.host == options.host && snapshot.paths == paths,
+        _ => false,
+    };
+    Ok(list.snapshots.into_iter().rfind(|stored| stored.confirmed && stored.snapshot.status != Status::Partial && of_same(&stored.snapshot)))
+}
+
+/// Backs up a source.
+///
+/// # Errors
+/// Whatever ends the run: the store, a repository that may not be written, [`RepositoryError::Cancelled`]. Entries that cannot
+/// be read do not end it: they are told to the monitor and counted in the outcome. What was stored before an error stays and
+/// is found again by the next run.
+pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOptions, monitor: &dyn Monitor, cancel: &Cancel) -> Result<BackupOutcome> {
+    let host = &*repository.host;
+    let started = host.elapsed();
+    let begun = options.time.unwrap_or_else(|| host.now());
+    let paths = source.paths();
+    let parent = choose_parent(repository, options, &paths)?;
+    let mut session = Session::begin(repository, &options.writer, options.compression)?;
+    if options.dry_run {
+        session.set_dry_run();
+    }
+    let session = session;
+    let shared = Shared { session: &session, options, monitor, cancel, tally: Tally::default(), failure: Mutex::default(), stop: AtomicBool::new(false) };
+
+    let root = walker::run(&shared, source, parent.as_ref());
+    if let Some(error) = shared.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error);
+    }
+    let Some(root) = root.filter(|_| !cancel.is_cancelled()) else {
+        // What was stored is worth keeping: with an index the next run finds it.
+        session.finish()?;
+        return Err(RepositoryError::Cancelled);
+    };
+    session.finish()?;
+
+    let Counts { mut summary, missing, changed_while_read, bytes_read, .. } = shared.tally.add(|_| {});
+    (summary.stored_bytes, summary.new_bytes) = session.written();
+    let mut outcome = BackupOutcome {
+        snapshot: None,
+        unconfirmed: None,
+        parent: parent.as_ref().map(|stored| stored.id),
+        summary,
+        missing,
+        changed_while_read,
+        bytes_read,
+        duration: host.elapsed().saturating_sub(started),
+    };
+    let unchanged = parent.as_ref().is_some_and(|stored| stored.snapshot.root == root);
+    if !options.dry_run && !(options.skip_if_unchanged && unchanged) {
+        let (sequence, predecessor) = session.chain()?;
+        let mut tags = options.tags.clone();
+        tags.sort_unstable();
+        tags.dedup();
+        let snapshot = Snapshot {
+            begun,
+            ended: options.time.unwrap_or_else(|| host.now()),
+            host: options.host.clone(),
+            user: options.user.clone(),
+            source: options.source.clone(),
+            paths,
+            tags,
+            root,
+            parent: outcome.parent,
+            writer: options.writer.clone(),
+            sequence,
+            predecessor,
+            original: None,
+            summary,
+            status: if outcome.is_incomplete() { Status::Incomplete } else { Status::Complete },
+            missing,
+            program: options.program.clone(),
+        };
+        let committed = session.commit(&snapshot, outcome.parent)?;
+        outcome.snapshot = Some(committed.id);
+        outcome.unconfirmed = committed.unconfirmed;
+        outcome.summary.stored_bytes = session.written().0;
+    }
+    outcome.duration = host.elapsed().saturating_sub(started);
+    Ok(outcome)
+}

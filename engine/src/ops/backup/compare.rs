@@ -1,0 +1,68 @@
+//! Holds what the walk meets against the parent snapshot, in lock step.
+
+use super::BackupOptions;
+use crate::format::id::TreeId;
+use crate::format::node::{Content, Node, NodeType, Time};
+use crate::ops::source::Stat;
+use crate::ops::walk::{Entries, entries};
+use crate::store::error::Result;
+use crate::store::repository::Repository;
+
+/// The parent's entries of one directory, read as the walk comes by.
+pub(super) struct ParentDirectory<'r> {
+    entries: Option<Entries<'r>>,
+    next: Option<Node>,
+}
+
+impl<'r> ParentDirectory<'r> {
+    /// The parent has no such directory.
+    pub(super) fn none() -> Self {
+        Self { entries: None, next: None }
+    }
+
+    /// The parent's directory with this node.
+    pub(super) fn open(repository: &'r Repository, id: TreeId) -> Self {
+        Self { entries: Some(entries(repository, id)), next: None }
+    }
+
+    /// The parent's entry of this name. Names must be asked for in ascending order. An error means that some of the parent's
+    /// entries cannot be read; the others are still found.
+    pub(super) fn take(&mut self, name: &[u8]) -> Result<Option<Node>> {
+        loop {
+            if self.next.is_none() {
+                let Some(entries) = &mut self.entries else { return Ok(None) };
+                match entries.next() {
+                    Some(Ok(node)) => self.next = Some(node),
+                    Some(Err(error)) => return Err(error),
+                    None => self.entries = None,
+                }
+            }
+            match &self.next {
+                Some(node) if node.name.as_slice() < name => self.next = None,
+                Some(node) if node.name == name => return Ok(self.next.take()),
+                _ => return Ok(None),
+            }
+        }
+    }
+}
+
+/// Whether an entry is as the parent has it. `parent_begun` is when the parent's run began: what changed in the same instant
+/// or later may have changed unseen after it was read, so it is read again.
+pub(super) fn is_unchanged(node: &Node, stat: &Stat, options: &BackupOptions, parent_begun: Time) -> bool {
+    let m = &node.metadata;
+    let last_change = if options.ignore_ctime { stat.mtime } else { stat.ctime };
+    m.node_type == stat.node_type
+        && (m.node_type != NodeType::File || m.size == stat.size)
+        && m.mtime == stat.mtime
+        && (options.ignore_ctime || m.ctime == stat.ctime)
+        && (options.ignore_inode || m.inode == stat.inode)
+        && !node.changed_while_read
+        && last_change < parent_begun
+        && (m.node_type != NodeType::BlockDevice || node.content == Content::None)
+}
+
+/// Whether the parent's entry can be taken whole, metadata and all: an equal ctime says that nothing of it changed.
+pub(super) fn is_identical(node: &Node, stat: &Stat) -> bool {
+    let m = &node.metadata;
+    m.ctime == stat.ctime && m.inode == stat.inode && m.mode == stat.mode && m.uid == stat.uid && m.gid == stat.gid && m.device == stat.device
+}
