@@ -76,7 +76,18 @@ fn unfinished_code_is_seen() {
     let rule = nothing_is_unfinished;
     assert_eq!(seen(rule, "engine/src/ops/a.rs", "x.unwrap(); todo!(); dbg!(y); unimplemented!()"), 4);
     assert_eq!(seen(rule, "engine/src/ops/a.rs", concat!("// FIX", "ME later\n#[ig", "nore]")), 2);
+    assert_eq!(seen(rule, "engine/src/ops/a.rs", concat!("#[ig", "nore = \"flaky\"]")), 1);
+    assert_eq!(seen(rule, "engine/src/ops/a.rs", concat!("#[ig", "nore = \"by hand: measures\"]")), 0);
     assert_eq!(seen(rule, "engine/src/ops/a.rs", "x.unwrap_or(1); x.expect(\"why\"); #[cfg(test)]\nmod t { fn f() { x.unwrap() } }"), 0);
+}
+
+#[test]
+fn unit_tests_in_files_of_their_own_are_known() {
+    let rule = nothing_is_unfinished;
+    assert_eq!(seen(rule, "engine/src/ops/a/tests.rs", "x.unwrap()"), 0);
+    assert_eq!(seen(rule, "engine/src/ops/a/tests/b.rs", "x.unwrap()"), 0);
+    assert_eq!(seen(rule, "engine/src/ops/a.rs", "#[cfg(test)]\nmod tests;"), 0);
+    assert_eq!(seen(rule, "engine/src/ops/a.rs", "mod tests;"), 1);
 }
 
 #[test]
