@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ const PATIENCE: Duration = Duration::from_mins(5);
 pub struct Call {
     pub(crate) command: Command,
     pub(crate) input: Option<Vec<u8>>,
+    pub(crate) prompt: Option<String>,
     pub(crate) secrets: Vec<String>,
 }
 
@@ -54,6 +56,13 @@ impl Call {
     #[must_use]
     pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.input = Some(bytes.into());
+        self
+    }
+
+    /// The input is typed only when this has been printed: a terminal echoes what comes before the prompt turned that off.
+    #[must_use]
+    pub fn after(mut self, prompt: &str) -> Self {
+        self.prompt = Some(prompt.to_owned());
         self
     }
 
@@ -100,16 +109,23 @@ impl Call {
 
     /// Starts it and hands out the running child.
     pub fn start(mut self) -> Running {
-        let line = format!("{:?}", self.command);
+        let words: Vec<&OsStr> = [self.command.get_program()].into_iter().chain(self.command.get_args()).collect();
+        let line = format!("{words:?} in {}", self.command.get_current_dir().unwrap().display());
         let stdin = if self.input.is_some() { Stdio::piped() } else { Stdio::null() };
         let mut child = self.command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{line}: {error}"));
+        let stdout = Drain::of(child.stdout.take().unwrap());
+        let stderr = Drain::of(child.stderr.take().unwrap());
         if let Some(bytes) = self.input.take() {
-            let mut stdin = child.stdin.take().unwrap();
-            // A child that ends early closes the pipe; that is its right.
-            std::thread::spawn(move || drop(stdin.write_all(&bytes)));
+            let (mut stdin, printed, prompt) = (child.stdin.take().unwrap(), Arc::clone(&stdout.bytes), self.prompt.take());
+            std::thread::spawn(move || {
+                let start = Instant::now();
+                while prompt.as_ref().is_some_and(|prompt| !contains(&printed.lock().unwrap(), prompt.as_bytes())) && start.elapsed() < PATIENCE {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                // A child that ends early closes the pipe; that is its right.
+                let _ = stdin.write_all(&bytes);
+            });
         }
-        let stdout = drain(child.stdout.take().unwrap());
-        let stderr = drain(child.stderr.take().unwrap());
         Running { child, line, stdout, stderr, secrets: self.secrets }
     }
 
@@ -119,20 +135,40 @@ impl Call {
     }
 }
 
-fn drain(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        pipe.read_to_end(&mut bytes).unwrap();
-        bytes
-    })
+/// What a pipe has given so far, gathered by a thread.
+struct Drain {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    thread: JoinHandle<()>,
+}
+
+impl Drain {
+    fn of(mut pipe: impl Read + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let gathered = Arc::clone(&bytes);
+        let thread = std::thread::spawn(move || {
+            let mut piece = vec![0; 65_536];
+            loop {
+                match pipe.read(&mut piece).unwrap() {
+                    0 => break,
+                    length => gathered.lock().unwrap().extend_from_slice(&piece[..length]),
+                }
+            }
+        });
+        Self { bytes, thread }
+    }
+
+    fn end(self) -> Vec<u8> {
+        self.thread.join().unwrap();
+        std::mem::take(&mut self.bytes.lock().unwrap())
+    }
 }
 
 /// A call that is under way.
 pub struct Running {
     child: Child,
     line: String,
-    stdout: JoinHandle<Vec<u8>>,
-    stderr: JoinHandle<Vec<u8>>,
+    stdout: Drain,
+    stderr: Drain,
     secrets: Vec<String>,
 }
 
@@ -169,8 +205,7 @@ impl Running {
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(20));
         };
-        let done =
-            Done { line: self.line, code: status.code(), signal: status.signal(), stdout: self.stdout.join().unwrap(), stderr: self.stderr.join().unwrap() };
+        let done = Done { line: self.line, code: status.code(), signal: status.signal(), stdout: self.stdout.end(), stderr: self.stderr.end() };
         for secret in &self.secrets {
             let told = [&done.stdout, &done.stderr].into_iter().any(|bytes| contains(bytes, secret.as_bytes()));
             assert!(!told, "a secret was printed by {}", done.line);

@@ -112,7 +112,7 @@ fn access_lists() {
 fn what_only_root_can_make() {
     if can::or_skip(Can::Root) {
         round_trip(&tree::privileged(), |source| {
-            shell("cp /bin/true root/ping; setcap cap_net_raw+ep root/ping; chown 12:34 root/true 2>/dev/null || :", source)
+            shell("cp /bin/true root/ping; setcap cap_net_raw+ep root/ping", source);
         });
     }
 }

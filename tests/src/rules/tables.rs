@@ -93,7 +93,7 @@ pub const LONG: &[(&str, &str)] = &[
 pub const CHAPTERS: &[(&str, &str, &str, &str)] = &[
     ("Conventions", "", "", ""),   // words
     ("Objects", "layout", "", ""), // names of objects: nothing to decode
-    ("Names", "id", "names", ""),  // hashes: nothing to decode
+    ("Names", "id", "", ""),  // hashes: nothing to decode
     ("Deterministic CBOR", "cbor", "cbor", "cbor"),
     ("Keys", "keys", "keys", "wrapped_key"),
     ("Sealing", "seal", "seal", "seal"),
