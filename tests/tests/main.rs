@@ -4,6 +4,7 @@
 mod crash;
 mod damage;
 mod first_minute;
+mod golden;
 mod history;
 mod incomplete;
 mod keys;

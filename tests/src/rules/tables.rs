@@ -33,7 +33,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("rustix", &["engine/src/sources/", "engine/src/store/", "cli/src/world.rs", "cli/src/output/", "format-spec/", "tests/"]),
     ("thiserror", &["engine/src/", "cli/src/"]),
     // the command line
-    ("clap", &["cli/src/args.rs", "cli/src/args/", "cli/src/commands/", "cli/src/main.rs"]),
+    ("clap", &["cli/src/args.rs", "cli/src/filter.rs", "cli/src/commands/", "cli/src/main.rs"]),
     ("clap_complete", &["cli/src/commands/"]),
     ("clap_mangen", &["cli/src/commands/"]),
     ("indicatif", &["cli/src/output/"]),
