@@ -183,6 +183,9 @@ fn planted_links_are_not_followed() {
             symlink(leads_to, &planted).unwrap();
             let done = restore(&room, &source, &target, flags).run();
             assert_eq!(before.differences(&Plain::read(&outside)), "", "led out through {plant}: {done}");
+            // And what has nothing to do with the plant is there: a restore that does nothing is no safe restore.
+            let other = if *plant == "g" { "d/e/f" } else { "g" };
+            assert_eq!(fs::read_to_string(target.join(other)).unwrap(), "from the snapshot", "{done}");
             if done.code == Some(0) && kind != "never" {
                 assert_same(&source, &target);
             }
