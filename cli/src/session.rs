@@ -128,7 +128,7 @@ impl Session {
         let mut keys = vec![(unlocking(secret)?, label)];
         keys.extend(recovery.map(|key| (slot::Secret::Recovery(key.clone()), "recovery key")));
         let defaults = InitOptions::default();
-        let options = InitOptions { pack_size_bytes: pack_size_bytes.unwrap_or(defaults.pack_size_bytes), host: self.world.host(), ..defaults };
+        let options = InitOptions { pack_size_bytes: pack_size_bytes.unwrap_or(defaults.pack_size_bytes), host: self.world.host.clone(), ..defaults };
         let cache = settings.cache_dir.as_ref().map(|dir| dir.value.as_path());
         Ok(Repository::init(location.create()?, Arc::new(SystemHost::default()), &keys, &options, cache)?)
     }

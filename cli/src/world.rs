@@ -18,6 +18,8 @@ pub struct World {
     variables: BTreeMap<OsString, OsString>,
     home: Option<PathBuf>,
     program: PathBuf,
+    /// This machine's name.
+    pub host: String,
     /// Standard input is a terminal.
     pub stdin_is_terminal: bool,
     /// Standard output is a terminal.
@@ -46,6 +48,7 @@ impl World {
             // Asks the user database where HOME is unset, as in cron.
             home: std::env::home_dir().filter(|home| home.is_absolute()),
             program: std::env::args_os().next().unwrap_or_default().into(),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             stdin_is_terminal: io::stdin().is_terminal(),
             stdout_is_terminal: io::stdout().is_terminal(),
             stderr_is_terminal: io::stderr().is_terminal(),
@@ -102,11 +105,6 @@ impl World {
             .filter(|path| path.is_absolute())
             .or_else(|| Some(self.home.as_ref()?.join(below_home)))
             .map(|path| path.join("vault"))
-    }
-
-    /// This machine's name.
-    pub fn host(&self) -> String {
-        rustix::system::uname().nodename().to_string_lossy().into_owned()
     }
 
     /// The name of the user, or `uid N`. Cron and services often say nothing; the superuser needs no saying.

@@ -9,6 +9,7 @@ mod history;
 mod incomplete;
 mod keys;
 mod model;
+mod ordering;
 mod output;
 mod real_trees;
 mod rescue;

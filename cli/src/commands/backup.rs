@@ -20,6 +20,7 @@ use vault_engine::format::config::PACK_SIZE_BYTES;
 use vault_engine::ops::backup::{BackupOptions, ParentChoice, backup};
 use vault_engine::ops::monitor::Monitor as _;
 use vault_engine::store::StoreErrorKind;
+use vault_engine::store::error::RepositoryError;
 use vault_engine::store::repository::Repository;
 
 pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
@@ -41,14 +42,14 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
     let at = args.time.unwrap_or_else(|| repository.host.now());
     let Chosen { source, missing, producer } = plan.open(own(&settings)?, at, &cancel)?;
 
-    let screen = Screen::start(&session.output, Activity { name: "backup", during: "archival" });
+    let screen = Screen::start(&session.output, Activity { name: "backup", during: "archival", lists_removed: false });
     for (path, why) in &missing {
         screen.problem(path.as_os_str().as_bytes(), why);
     }
     let result = backup(&repository, &*source, &options, &screen, &cancel);
     let (_, problems) = screen.finish();
     // A command that failed calls the backup off; its own failure is what to tell then.
-    let outcome = result.map_err(|error| producer.and_then(|producer| producer.complaint()).unwrap_or_else(|| error.into()))?;
+    let outcome = result.map_err(|error| producer.and_then(|producer| producer.complaint()).unwrap_or_else(|| ended_early(error)))?;
     report::tell(&outcome, args.dry_run, problems, session)?;
     if made {
         report::next_steps(&settings, session)?;
@@ -58,6 +59,11 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
         None if outcome.missing > 0 || outcome.changed_while_read > 0 || !missing.is_empty() => Ok(Exit::Incomplete),
         None => Ok(Exit::Complete),
     }
+}
+
+fn ended_early(error: RepositoryError) -> Complaint {
+    let complaint = Complaint::from(error);
+    if complaint.exit == Exit::Interrupted { complaint.hint("what was stored so far is kept: the next backup goes on from there") } else { complaint }
 }
 
 /// Says what is wrong with the `[backup]` table.
@@ -89,8 +95,8 @@ fn options(args: &Args, table: &BackupTable, session: &Session) -> Result<Backup
     };
     let defaults = BackupOptions::default();
     Ok(BackupOptions {
-        host: args.host.clone().or_else(|| table.host.clone()).unwrap_or_else(|| world.host()),
-        writer: world.host(),
+        host: args.host.clone().or_else(|| table.host.clone()).unwrap_or_else(|| world.host.clone()),
+        writer: world.host.clone(),
         user: world.user(),
         source: args.source.clone(),
         tags: filter::tags(table.tag.iter().chain(&args.tag))?,

@@ -66,7 +66,7 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
         What::List => list(&repository, session)?,
         What::Add(new) => {
             let secret = new.secret(session, &repository)?;
-            let id = repository.add_key(&secret, &new.label(session), &session.world.host())?;
+            let id = repository.add_key(&secret, &new.label(session), &session.world.host)?;
             report(&repository, session, "added", |slot| slot.id == id)?;
         }
         What::Remove { id } => remove(&repository, session, id)?,
@@ -74,7 +74,7 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
             let secret = new.secret(session, &repository)?;
             let current = repository.key_slots()?.into_iter().find(|slot| slot.current);
             let label = new.label.clone().or_else(|| Some(current?.label?.label)).unwrap_or_else(|| session.world.user());
-            let id = repository.replace_key(&secret, &label, &session.world.host())?;
+            let id = repository.replace_key(&secret, &label, &session.world.host)?;
             report(&repository, session, "added", |slot| slot.id == id)?;
         }
         What::Recovery { output } => recovery(&repository, session, output.as_ref())?,
@@ -194,7 +194,7 @@ fn with_recovery<T>(
 }
 
 fn recovery(repository: &Repository, session: &Session, file: Option<&PathBuf>) -> Result<(), Complaint> {
-    let add = |secret| Ok(repository.add_key(&secret, "recovery key", &session.world.host())?);
+    let add = |secret| Ok(repository.add_key(&secret, "recovery key", &session.world.host)?);
     let id = with_recovery(repository, session, file, add)?;
     report(repository, session, "added", |slot| slot.id == id)
 }
@@ -214,7 +214,7 @@ fn rotate(repository: &Repository, session: &Session, new: &NewSecret) -> Result
             .hint("name a new password or key with --new-password-file or --new-key-file"));
     }
     let label = new.label(session);
-    let host = session.world.host();
+    let host = session.world.host.clone();
     let removed = with_recovery(repository, session, None, |recovery| Ok(repository.rotate_keys(&[(secret, &label), (recovery, "recovery key")], &host)?))?;
     session.output.remark(format_args!(
         "Root keys rotated; {} removed. Whoever else is to open the repository needs a new one: vault key add",

@@ -48,6 +48,9 @@ fn collect(command: &clap::Command, name: &str, pages: &mut Vec<(String, clap_ma
     for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help" && !inner.is_hide_set()) {
         collect(inner, &format!("{name}-{}", inner.get_name()), pages);
     }
-    let page = clap_mangen::Man::new(command.clone().display_name(name.to_owned())).title(name.to_uppercase());
+    let page = clap_mangen::Man::new(command.clone().display_name(name.to_owned()))
+        .title(name.to_uppercase())
+        .source(concat!("vault ", env!("CARGO_PKG_VERSION")))
+        .manual("vault manual");
     pages.push((format!("{name}.1"), page));
 }

@@ -97,11 +97,17 @@ fn not_a_command(error: &clap::Error, json: bool) -> Exit {
         ErrorKind::DisplayHelp => Some(Event::Note(json::Note { message: error.to_string() })),
         _ => {
             let _ = error.print();
-            Some(Event::ExitError(json::ExitError { code: exit.code(), message: error.to_string(), hints: Vec::new() }))
+            Some(Event::ExitError(json::ExitError { code: exit.code(), message: first_line(&error.to_string()), hints: Vec::new() }))
         }
     };
     if let Some(event) = event {
         let _ = output.event(&event);
     }
     output.close(exit)
+}
+
+/// What clap complains of, without its heading and the usage below.
+fn first_line(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }

@@ -71,7 +71,7 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
             }
             drop
         };
-        let Some(done) = rewrite(&repository, &session.world.host(), stored, &drops, args.dry_run, &cancel)? else {
+        let Some(done) = rewrite(&repository, &session.world.host, stored, &drops, args.dry_run, &cancel)? else {
             continue;
         };
         summary.rewritten += 1;

@@ -51,7 +51,7 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
         if cancel.is_cancelled() {
             return Err(Complaint::interrupted());
         }
-        if let Some(id) = tag(&repository, &session.world.host(), stored, &change)? {
+        if let Some(id) = tag(&repository, &session.world.host, stored, &change)? {
             changed += 1;
             let (old_snapshot_id, new_snapshot_id) = (stored.id.to_hex(), id.to_hex());
             session.output.event(&Event::Tagged(json::Tagged { old_snapshot_id, new_snapshot_id }))?;

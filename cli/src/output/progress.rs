@@ -4,6 +4,7 @@ use super::Output;
 use super::json::{self, Event};
 use super::text::{bytes_short, clock, count, shorten, visible, width};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -21,6 +22,8 @@ pub struct Activity {
     pub name: &'static str,
     /// restic's word for it in `error` events.
     pub during: &'static str,
+    /// Removed entries are listed without `-v`: a dry run is asked for to see them.
+    pub lists_removed: bool,
 }
 
 /// The monitor of one operation. Workers only touch atomics; a thread of its own draws.
@@ -109,7 +112,7 @@ impl Monitor for Screen {
             name.clear();
             name.extend_from_slice(path);
         }
-        if shared.output.verbose > 0 {
+        if shared.output.verbose > 0 || (fate == Fate::Removed && shared.activity.lists_removed) {
             shared.tell_entry(path, fate, size_bytes);
         }
     }
@@ -146,7 +149,7 @@ impl Shared {
             Fate::Unchanged | Fate::Kept => ("unchanged", 2),
             Fate::Skipped => ("excluded", 2),
             Fate::Restored => ("restored", 1),
-            Fate::Removed => ("deleted", 1),
+            Fate::Removed => ("deleted", u8::from(!self.activity.lists_removed)),
         };
         if self.output.verbose < rank {
             return;
@@ -267,7 +270,7 @@ impl View {
         };
         if cells > 0 {
             let full = (share.unwrap_or(0.0) * cells as f64) as usize;
-            text.push_str(&format!("[{:<cells$}] ", "=".repeat(full)));
+            let _ = write!(text, "[{:<cells$}] ", "=".repeat(full));
         }
         text.push_str(&self.line());
         let left = room.saturating_sub(width(&text) + 2);
@@ -279,7 +282,6 @@ impl View {
     }
 
     fn line(&self) -> String {
-        use std::fmt::Write as _;
         let mut line = count(self.files_done, "file", "files");
         let _ = write!(line, ", {}", bytes_short(self.bytes_done));
         if self.total_known && self.bytes_total > 0 {
@@ -391,7 +393,7 @@ mod tests {
     fn counts_reach_the_view() {
         let quiet = crate::args::Global { quiet: true, ..Default::default() };
         let output = Arc::new(Output::new(&quiet, false, false));
-        let screen = Screen::start(&output, Activity { name: "backup", during: "archival" });
+        let screen = Screen::start(&output, Activity { name: "backup", during: "archival", lists_removed: false });
         screen.progress(&Progress { files_done: 3, bytes_done: 5, ..Progress::default() });
         screen.entry(b"/x\x1b", Fate::New, 1);
         let view = screen.shared.view(&mut Rate::default());

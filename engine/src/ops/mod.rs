@@ -5,8 +5,13 @@ pub mod browse;
 pub mod diff;
 pub mod edit;
 pub mod monitor;
+mod parallel;
+pub mod restore;
 pub mod select;
 pub mod source;
 pub mod stats;
 pub mod target;
 pub mod walk;
+
+#[cfg(test)]
+mod testing;

@@ -17,7 +17,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Size in bytes of packs of trees: small, since they are read at random.
-const META_PACK_BYTES: usize = 8 << 20;
+const META_PACK_BYTES: usize = 4 << 20;
+/// Room reserved for a pack under construction, mostly never touched. Above 32 MiB the C library always maps such a buffer by itself
+/// and gives it back as soon as the pack is put; smaller ones it may keep in its heap.
+const PACK_RESERVE_BYTES: usize = 33 << 20;
 /// Size in bytes that blocks of trees are filled to.
 pub const TREE_BLOCK_BYTES: usize = 256 << 10;
 /// Size in bytes that blocks of small files are filled to.
@@ -180,7 +183,7 @@ impl<'r> Session<'r> {
             let is_full = |open: &mut PackBuilder| open.estimated_length() + sealed.bytes.len() > target || open.chunks() + sealed.chunks.len() > CHUNKS_MAX;
             // The right to put is taken while the packer is held: at most one pack is on its way and one is being filled.
             let full = packer.take_if(is_full).map(|open| (open, lock(&self.puts[side(kind)])));
-            packer.get_or_insert_with(|| PackBuilder::new(kind, self.id, key, target)).push(&sealed);
+            packer.get_or_insert_with(|| PackBuilder::new(kind, self.id, key, target.max(PACK_RESERVE_BYTES))).push(&sealed);
             full
         };
         if let Some((open, _right)) = full {
