@@ -114,12 +114,20 @@ fn what_stands_in_the_way_is_replaced_by_the_right_type() {
     let (room, source) = backed_up(&tree::types());
     let target = room.path("target");
     fs::create_dir_all(target.join("types/plain")).unwrap();
-    fs::write(target.join("types/plain/inner"), "in the way").unwrap();
     fs::write(target.join("types/sub"), "a file where a directory goes").unwrap();
     fs::create_dir(target.join("types/to-file")).unwrap();
     fs::write(target.join("types/pipe"), "a file where a pipe goes").unwrap();
     symlink("/nowhere", target.join("types/first")).unwrap();
     restore(&room, &source, &target, &[]).run().ok();
+    assert_same(&source, &target);
+    // A directory with something in it is somebody's: it goes only with --delete.
+    fs::remove_file(target.join("types/plain")).unwrap();
+    fs::create_dir(target.join("types/plain")).unwrap();
+    fs::write(target.join("types/plain/inner"), "somebody's").unwrap();
+    let refused = restore(&room, &source, &target, &[]).run().says("types/plain");
+    assert!(matches!(refused.code, Some(1 | 3)), "{refused}");
+    assert_eq!(fs::read_to_string(target.join("types/plain/inner")).unwrap(), "somebody's");
+    restore(&room, &source, &target, &["--delete"]).run().ok();
     assert_same(&source, &target);
 }
 
@@ -235,7 +243,7 @@ fn owners_can_be_mapped() {
     }
     let (room, source) = backed_up(&[tree::file("f", "f").owner(1000, 1000), tree::file("g", "g").owner(2000, 2000)]);
     let target = room.path("target");
-    restore(&room, &source, &target, &["--numeric-ids", "--map-owner", "1000:3000", "--map-owner", "@2000:4000"]).run().ok();
+    restore(&room, &source, &target, &["--numeric-ids", "--map-owner", "1000:3000", "--map-owner", "@2000:@4000"]).run().ok();
     let owner = |name: &str| fs::metadata(target.join(name)).map(|metadata| (metadata.uid(), metadata.gid())).unwrap();
     assert_eq!((owner("f"), owner("g")), ((3000, 1000), (2000, 4000)));
 }
