@@ -111,6 +111,6 @@ fn one_chapter_is_one_module_one_folder_one_target() {
     let spec = fs::read_to_string(root().join("format-spec/SPEC.md")).unwrap();
     let modules = names("engine/src/format", |path| is_rust(path) || path.is_dir());
     let vectors = names("format-spec/vectors", Path::is_dir);
-    let targets = names("fuzz/fuzz_targets", is_rust);
+    let targets = names("fuzz/targets", is_rust);
     assert_eq!(one_chapter_one_module(&spec, &modules, &vectors, &targets), Vec::<String>::new());
 }
