@@ -24,11 +24,17 @@ impl File {
         format!("{}:{line}: {what}", self.path)
     }
 
+    /// Unit tests in a file of their own (`tests`) and what several of them share (`testing`).
+    fn is_unit_tests(&self) -> bool {
+        let named = |name: &str| self.path.ends_with(&format!("/{name}.rs")) || self.path.contains(&format!("/{name}/"));
+        self.path.contains("/src/") && ["tests", "testing"].into_iter().any(named)
+    }
+
     /// Only what ships: neither unit tests nor the crates that exist for tests.
     fn production(&self) -> String {
-        let for_tests = ["tests/", "benches/", "fuzz/", "format-spec/tests/", "engine/tests/", "cli/tests/"].iter().any(|place| self.path.starts_with(place));
-        let unit_tests = self.path.contains("/src/") && (self.path.ends_with("/tests.rs") || self.path.contains("/tests/"));
-        if for_tests || unit_tests { String::new() } else { production(&self.text) }
+        let for_tests = ["tests/", "benches/", "fuzz/", "format-spec/tests/", "engine/tests/", "cli/tests/"];
+        let ships = !self.is_unit_tests() && !for_tests.iter().any(|place| self.path.starts_with(place));
+        if ships { production(&self.text) } else { String::new() }
     }
 
     fn lies_in(&self, place: &str) -> bool {
@@ -115,6 +121,9 @@ fn group_at(text: &str, line: usize) -> Vec<String> {
 
 /// Dependencies are named only where the table says.
 pub fn dependencies_stay_home(file: &File) -> Vec<String> {
+    if file.is_unit_tests() {
+        return Vec::new();
+    }
     let text = code(&file.text);
     let mut faults = Vec::new();
     for (name, homes) in HOMES.iter().copied() {
@@ -182,7 +191,9 @@ pub fn nothing_is_unfinished(file: &File) -> Vec<String> {
         faults.extend(places(&shipped, name).into_iter().map(|(line, _)| file.fault(line, &format!("{name} in code that ships"))));
     }
     // A module of unit tests in a file of its own is left out above, so it must really be one.
-    faults.extend(places(&shipped, "mod tests").into_iter().map(|(line, _)| file.fault(line, "tests that are not under #[cfg(test)]")));
+    for module in ["mod tests", "mod testing"] {
+        faults.extend(places(&shipped, module).into_iter().map(|(line, _)| file.fault(line, "tests that are not under #[cfg(test)]")));
+    }
     // Marks stand in comments, so the whole text is searched; they are spelled apart here, for this file is searched too.
     for mark in [concat!("FIX", "ME"), concat!("X", "XX"), concat!("#[ig", "nore")] {
         // A measurement that somebody runs by hand is no test that was switched off.

@@ -88,6 +88,9 @@ fn unit_tests_in_files_of_their_own_are_known() {
     assert_eq!(seen(rule, "engine/src/ops/a/tests/b.rs", "x.unwrap()"), 0);
     assert_eq!(seen(rule, "engine/src/ops/a.rs", "#[cfg(test)]\nmod tests;"), 0);
     assert_eq!(seen(rule, "engine/src/ops/a.rs", "mod tests;"), 1);
+    assert_eq!(seen(rule, "engine/src/ops/testing.rs", "x.unwrap()"), 0);
+    assert_eq!(seen(rule, "engine/src/ops/a.rs", "pub mod testing;"), 1);
+    assert_eq!(seen(rule, "engine/src/ops/contesting.rs", "x.unwrap()"), 1);
 }
 
 #[test]
