@@ -185,6 +185,7 @@ fn choose_parent(repository: &Repository, options: &BackupOptions, paths: &[Vec<
     if let Some(id) = wanted {
         let found = list.snapshots.into_iter().find(|stored| stored.id == id);
         return match found {
+            Some(stored) if stored.forgotten => Err(RepositoryError::Invalid(format!("snapshot {} was forgotten and cannot be a parent", id.short()))),
             Some(stored) if stored.confirmed => Ok(Some(stored)),
             Some(_) => Err(RepositoryError::Invalid(format!("snapshot {} is not confirmed and cannot be a parent", id.short()))),
             None => Err(RepositoryError::NoSnapshot(id.to_hex())),
@@ -195,7 +196,10 @@ fn choose_parent(repository: &Repository, options: &BackupOptions, paths: &[Vec<
         (None, None) => snapshot.host == options.host && snapshot.paths == paths,
         _ => false,
     };
-    Ok(list.snapshots.into_iter().rfind(|stored| stored.confirmed && stored.snapshot.status != Status::Partial && of_same(&stored.snapshot)))
+    Ok(list
+        .snapshots
+        .into_iter()
+        .rfind(|stored| stored.confirmed && !stored.forgotten && stored.snapshot.status != Status::Partial && of_same(&stored.snapshot)))
 }
 
 /// Backs up a source.

@@ -2,7 +2,9 @@
 
 use super::error::{RepositoryError, Result};
 use super::load::pack_name;
-use super::repository::{Repository, put_named};
+use super::repository::{Repository, get_checked, put_named};
+use super::{StoreError, StoreErrorKind};
+use crate::format::FormatError;
 use crate::format::compress::Compression;
 use crate::format::control::{self, SealedBy};
 use crate::format::id::{ObjectId, TreeId};
@@ -277,13 +279,18 @@ impl<'r> Session<'r> {
         let stored = list.snapshots.iter().filter(|stored| stored.snapshot.writer == self.writer).map(|stored| (stored.snapshot.sequence, stored.id));
         let forgotten = self.repository.forgotten()?;
         let forgotten = forgotten.iter().filter(|forget| forget.writer == self.writer).map(|forget| (forget.sequence, forget.snapshot));
-        Ok(stored.chain(forgotten).max().map_or((1, None), |(sequence, id)| (sequence + 1, Some(id))))
+        let Some((last, id)) = stored.chain(forgotten).max() else { return Ok((1, None)) };
+        let next =
+            last.checked_add(1).ok_or_else(|| RepositoryError::Invalid(format!("the numbers of the snapshots of {:?} have come to their end", self.writer)))?;
+        Ok((next, Some(id)))
     }
 
     /// Puts a snapshot, sees that everything it needs exists, and confirms it. [`Session::finish`] must have returned.
     /// `taken_from`: the snapshot whose chunks were taken without a look.
     pub fn commit(&self, snapshot: &Snapshot, taken_from: Option<ObjectId>) -> Result<Committed> {
         let repository = self.repository;
+        // Objects of a higher epoch may have been met since the session began.
+        repository.check_writable()?;
         let grease: [u8; 4] = repository.host.random();
         let record = snapshot.encode((grease[1] < 64).then_some(grease));
         let bytes =
@@ -299,9 +306,19 @@ impl<'r> Session<'r> {
     /// The post-check. Its order is load-bearing: first the sweeps, then existence (SPEC chapter 15).
     fn check_and_confirm(&self, id: ObjectId, taken_from: Option<ObjectId>) -> Result<()> {
         let repository = self.repository;
-        if let Some((sweep, _)) = repository.store.list(ObjectKind::Sweep)?.first() {
-            let name = ObjectName::new(ObjectKind::Sweep, *sweep);
-            return Err(RepositoryError::format(name, crate::format::FormatError::Unsupported { what: "sweep record", number: 0 }));
+        for (sweep, _) in repository.store.list(ObjectKind::Sweep)? {
+            let name = ObjectName::new(ObjectKind::Sweep, sweep);
+            let opened = get_checked(&*repository.store, &name)
+                .and_then(|bytes| control::open_sweep(&repository.keys, &bytes).map_err(RepositoryError::of(&name)))
+                .inspect_err(|error| repository.note(error));
+            match opened {
+                // Somebody sweeps, and this program does not know what a sweep asks of it.
+                Ok(_) => return Err(RepositoryError::format(name, FormatError::Unsupported { what: "sweep record", number: 0 })),
+                Err(RepositoryError::Store(error)) if error.kind == StoreErrorKind::Missing => {}
+                // Whoever can write to the store can put anything there: what does not open is no sweep.
+                Err(error) if error.is_damage() => repository.leave_out(error),
+                Err(error) => return Err(error),
+            }
         }
         let relied: Vec<IndexedPack> = lock(&self.relied).values().copied().collect();
         for pack in relied {
@@ -310,7 +327,7 @@ impl<'r> Session<'r> {
         if let Some(parent) = taken_from {
             let name = ObjectName::new(ObjectKind::Snapshot, parent);
             if repository.store.stat(&name)?.is_none() {
-                return Err(super::StoreError::new(super::StoreErrorKind::Missing, name, "the parent snapshot was removed while this one was made").into());
+                return Err(StoreError::new(StoreErrorKind::Missing, name, "the parent snapshot was removed while this one was made").into());
             }
         }
         let confirmation = repository.keys.confirmation(repository.keys.epoch(), id).map_err(|error| RepositoryError::format("new confirmation", error))?;

@@ -66,14 +66,14 @@ pub(super) struct Reader<'a> {
     blocks: Sender<OpenBlock>,
 }
 
-/// How a file's contents are cut, from its name and size.
+/// How a file's contents are cut, from its name and size. A stream has no size beforehand, which shows as 0: it is an image or a dump.
 fn class_of(name: &[u8], size: u64) -> ChunkClass {
     const IMAGES: [&[u8]; 8] = [b"raw", b"img", b"qcow2", b"vmdk", b"vdi", b"vhd", b"vhdx", b"iso"];
     const DUMPS: [&[u8]; 5] = [b"sql", b"dump", b"pgdump", b"rdb", b"mbox"];
     let extension = name.rsplit(|byte| *byte == b'.').next().unwrap_or_default().to_ascii_lowercase();
-    if size >= 16 << 20 && IMAGES.contains(&&extension[..]) {
+    if (size == 0 || size >= 16 << 20) && IMAGES.contains(&&extension[..]) {
         ChunkClass::Images
-    } else if DUMPS.contains(&&extension[..]) {
+    } else if size == 0 || DUMPS.contains(&&extension[..]) {
         ChunkClass::Dumps
     } else {
         ChunkClass::Files
@@ -165,13 +165,13 @@ impl<'a> Reader<'a> {
     fn contents(&mut self, body: &mut dyn Body, stat: &Stat, class: ChunkClass) -> Result<Vec<Extent>, Trouble> {
         let mut extents = Vec::new();
         if stat.allocated >= stat.size {
-            self.run_of_data(body, u64::MAX, class, &mut extents)?;
+            self.run_of_data(body, u64::MAX, None, class, &mut extents)?;
             return Ok(extents);
         }
         let mut at = 0;
         while let Some(range) = body.next_data(at)? {
             push_hole(&mut extents, range.start.saturating_sub(at));
-            let read = self.run_of_data(body, range.end.saturating_sub(range.start), class, &mut extents)?;
+            let read = self.run_of_data(body, range.end.saturating_sub(range.start), Some(stat.size), class, &mut extents)?;
             at = range.start + read;
             if read == 0 || at < range.end {
                 // The end of the file came before the end of the range: it was of unknown length, or the file shrank.
@@ -182,8 +182,8 @@ impl<'a> Reader<'a> {
         Ok(extents)
     }
 
-    /// Reads up to `limit` bytes from where the body stands, cut by themselves; returns how many there were.
-    fn run_of_data(&mut self, body: &mut dyn Body, limit: u64, class: ChunkClass, extents: &mut Vec<Extent>) -> Result<u64, Trouble> {
+    /// Reads up to `limit` bytes from where the body stands, cut by themselves; returns how many there were. `size` is the file's; `None`: the run is the file.
+    fn run_of_data(&mut self, body: &mut dyn Body, limit: u64, mut size: Option<u64>, class: ChunkClass, extents: &mut Vec<Extent>) -> Result<u64, Trouble> {
         let (mut start, mut end, mut total, mut at_end) = (0, 0, 0u64, limit == 0);
         loop {
             let mut wanted = class.length_max().min(USUAL);
@@ -203,7 +203,9 @@ impl<'a> Reader<'a> {
                         return Err(RepositoryError::Cancelled.into());
                     }
                 }
-                let length = self.chunker.cut(class, &self.window[start..end]);
+                // A file that goes on behind the window is no small one.
+                let size = *size.get_or_insert(if at_end { total } else { u64::MAX });
+                let length = self.chunker.cut_in_file(class, size, &self.window[start..end]);
                 // A cut before the end of what is there stays where it is, whatever follows (SPEC chapter 10).
                 if at_end || length < end - start || wanted == class.length_max() {
                     break length;
