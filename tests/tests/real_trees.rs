@@ -1,10 +1,11 @@
 //! Trees that nobody here wrote, in sizes for every run; `tests/corpora` has the large ones.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use vault_tests::can::{self, Can};
-use vault_tests::clean_room::CleanRoom;
+use vault_tests::clean_room::{CleanRoom, raw};
 use vault_tests::compare::assert_same;
 
 /// Backs up, restores, compares; then changes a little, and both snapshots must come back.
@@ -20,10 +21,12 @@ fn there_and_back(room: &CleanRoom, source: &Path) {
     room.verify();
 }
 
-fn copy(from: &[PathBuf], to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    let copied = Command::new("cp").args(["-a", "--one-file-system", "--parents"]).args(from).arg(to).status().unwrap();
-    assert!(copied.success());
+/// Copies files under their absolute paths, folders above them included.
+fn copy(files: &[PathBuf], to: &Path) {
+    let list: Vec<u8> = files.iter().flat_map(|file| [raw(file), b"\0"].concat()).collect();
+    let mut child = Command::new("rsync").args(["-aHAX", "--from0", "--files-from=-", "/"]).arg(to).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(&list).unwrap();
+    assert!(child.wait().unwrap().success());
 }
 
 fn limited(root: &str, count: usize) -> Vec<PathBuf> {
@@ -38,9 +41,7 @@ fn sources_of_installed_packages() {
     let room = CleanRoom::with_repository();
     let source = room.path("source");
     let files = [limited("/usr/include", 3000), limited("/usr/share", 3000)].concat();
-    for part in files.chunks(1000) {
-        copy(part, &source);
-    }
+    copy(&files, &source);
     there_and_back(&room, &source);
 }
 
