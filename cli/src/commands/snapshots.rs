@@ -172,6 +172,7 @@ mod tests {
         StoredSnapshot {
             id: ObjectId([1; 32]),
             confirmed: status == Status::Complete,
+            forgotten: false,
             snapshot: Snapshot {
                 begun: Time::default(),
                 ended: Time::default(),
