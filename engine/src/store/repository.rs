@@ -243,10 +243,17 @@ impl Repository {
         if secrets.is_empty() {
             return Err(RepositoryError::Invalid("a repository needs at least one key".to_owned()));
         }
-        if !store.list(ObjectKind::Key)?.is_empty() || !store.list(ObjectKind::Config)?.is_empty() {
-            return Err(RepositoryError::AlreadyExists(store.location()));
+        // A configuration without a key slot is what an interrupted `init` leaves: nobody can open it, so it may go. With data beside it,
+        // somebody's slots were lost, and nothing is touched.
+        for kind in [ObjectKind::Key, ObjectKind::KeyCopy, ObjectKind::Snapshot, ObjectKind::MetaPack, ObjectKind::DataPack] {
+            if !store.list(kind)?.is_empty() {
+                return Err(RepositoryError::AlreadyExists(store.location()));
+            }
         }
         store.prepare()?;
+        for (id, _) in store.list(ObjectKind::Config)? {
+            store.delete(&ObjectName::new(ObjectKind::Config, id))?;
+        }
         let repository = RepositoryId(host.random());
         let keys = KeyRing::new(repository, vec![Key(host.random())]);
         let config = Config {

@@ -164,8 +164,9 @@ impl Store for DirectoryStore {
 
     fn prepare(&self) -> Result<(), StoreError> {
         let fail = |path: &Path, error: &std::io::Error| StoreError::from_io(path.display(), error);
+        let ours = |name: &std::ffi::OsStr| name == TEMPORARY || ObjectKind::ALL.iter().any(|kind| name == kind.folder().trim_end_matches('/'));
         let mut existing = fs::read_dir(&self.root).map_err(|error| fail(&self.root, &error))?;
-        let foreign = existing.find_map(|entry| entry.ok().map(|entry| entry.file_name()).filter(|name| name != TEMPORARY));
+        let foreign = existing.find_map(|entry| entry.ok().map(|entry| entry.file_name()).filter(|name| !ours(name)));
         if let Some(name) = foreign {
             let reason = format!("the directory is not empty (it holds {})", name.display());
             return Err(StoreError::new(StoreErrorKind::Exists, self.location(), reason));
