@@ -154,6 +154,11 @@ impl Geometry {
         if fits() == Some(true) { Ok(geometry) } else { Err(FormatError::BadStructure("regions of a pack that do not fit together")) }
     }
 
+    /// The header's bytes.
+    pub fn header(&self) -> [u8; END_LENGTH] {
+        self.encode(*HEADER_MAGIC)
+    }
+
     /// The footer's bytes.
     pub fn footer(&self) -> [u8; END_LENGTH] {
         self.encode(*FOOTER_MAGIC)
@@ -479,7 +484,7 @@ impl PackBuilder {
             shard_table_length: 0,
             pack_length: (self.bytes.len() + table_length + END_LENGTH) as u64,
         };
-        let header = geometry.encode(*HEADER_MAGIC);
+        let header = geometry.header();
         let table = ring.control(epoch)?.seal(ring.repository, Sealed::PackTable, geometry.cipher, &header[8..96], random, &message);
         self.bytes[..END_LENGTH].copy_from_slice(&header);
         self.bytes.extend_from_slice(&table);
@@ -501,7 +506,7 @@ pub fn open_table(ring: &KeyRing, geometry: &Geometry, boxed: &[u8]) -> Result<T
     if boxed.len() != geometry.table_length as usize {
         return Err(FormatError::Truncated);
     }
-    let header = geometry.encode(*HEADER_MAGIC);
+    let header = geometry.header();
     let message = ring.control(geometry.epoch)?.open(ring.repository, Sealed::PackTable, geometry.cipher, &header[8..96], boxed)?;
     Table::decode(&message, geometry)
 }
