@@ -120,6 +120,11 @@ impl<'a> Decoder<'a> {
         Self { rest: bytes }
     }
 
+    /// What has not been read yet.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Nothing may be left.
     pub fn finish(self) -> Result<()> {
         if self.rest.is_empty() { Ok(()) } else { Err(FormatError::NotCanonical("bytes after the end")) }

@@ -65,6 +65,11 @@ impl Chunker {
         Self { gear, gear_shifted }
     }
 
+    /// The length of the first chunk of `rest` in a file of `size` bytes, holes included: a small file's runs of data are not cut.
+    pub fn cut_in_file(&self, class: ChunkClass, size: u64, rest: &[u8]) -> usize {
+        if size <= SINGLE_CHUNK_MAX as u64 && rest.len() <= SINGLE_CHUNK_MAX && class != ChunkClass::Images { rest.len() } else { self.cut(class, rest) }
+    }
+
     /// The length of the first chunk of `rest`, which is all that is left of the contents, or at least
     /// [`ChunkClass::length_max`] bytes of it. 0 only for nothing.
     pub fn cut(&self, class: ChunkClass, rest: &[u8]) -> usize {

@@ -49,6 +49,21 @@ thread_local! {
 const SAMPLE_GAIN: usize = 32;
 const SAMPLE_LENGTH: usize = 8 * 1024;
 
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// A frame may ask for a window of this many bytes, or of its plain length if that is more.
+const WINDOW_MAX: u64 = 16 << 20;
+
+/// The window that a frame asks for; `None` if it is no frame, or names a dictionary (RFC 8878, 3.1.1.1).
+fn window_of(frame: &[u8], plain_length: usize) -> Option<u64> {
+    let [descriptor, window, ..] = frame.strip_prefix(&ZSTD_MAGIC)? else { return None };
+    if descriptor & 3 != 0 {
+        return None;
+    }
+    // A single segment's window is its contents.
+    let base = 1u64 << (10 + (window >> 3));
+    Some(if descriptor & 0x20 == 0 { base + base / 8 * u64::from(window & 7) } else { plain_length as u64 })
+}
+
 fn compress_slice(level: i32, plain: &[u8], out: &mut [u8]) -> Option<usize> {
     COMPRESSOR.with_borrow_mut(|context| {
         context.set_parameter(CParameter::CompressionLevel(level)).ok()?;
@@ -101,6 +116,9 @@ pub fn decompress(stored: &[u8], method: Method, plain_length: usize, out: &mut 
         }
         Method::Zstd => {
             let bad = FormatError::BadStructure("not one zstd frame of the stated length");
+            if window_of(stored, plain_length).ok_or(bad.clone())? > WINDOW_MAX.max(plain_length as u64) {
+                return Err(FormatError::TooLarge("window of a zstd frame"));
+            }
             if !matches!(zstd_safe::get_frame_content_size(stored), Ok(Some(length)) if length == plain_length as u64)
                 || zstd_safe::find_frame_compressed_size(stored) != Ok(stored.len())
             {

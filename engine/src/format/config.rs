@@ -11,6 +11,9 @@ pub const FORMAT_VERSION: u64 = 1;
 /// Smallest and largest size of a data pack in bytes that a configuration may ask for.
 pub const PACK_SIZE_BYTES: std::ops::RangeInclusive<u64> = 64 * 1024..=128 * 1024 * 1024;
 
+/// Stands among the features a writer must know for a chunker, cipher or parity scheme that this program does not know.
+pub const UNKNOWN_NUMBERS: u64 = u64::MAX;
+
 /// A repository's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -71,12 +74,17 @@ impl Config {
                 8 => parity = Some(d.uint("parity scheme")?),
                 9 => pack_size_bytes = Some(d.uint("pack size")?),
                 10 => sequence = Some(d.uint("sequence")?),
-                11 => drop(d.skip(2)?),
+                11 => {
+                    let mut found = d.map(2, "findings about the store")?;
+                    while let Some(key) = found.key(&mut d)? {
+                        found.unknown(key, &mut d)?;
+                    }
+                }
                 _ => drop(map.unknown(key, &mut d)?),
             }
         }
         d.finish()?;
-        let missing = FormatError::WrongField("configuration");
+        let missing = FormatError::MissingField("configuration");
         let mut need = |what, number: u64, known: bool| {
             if !known && unsupported.is_none() {
                 unsupported = Some(FormatError::Unsupported { what, number });
@@ -91,7 +99,7 @@ impl Config {
         let (chunker, parity, cipher) = (chunker.ok_or(missing.clone())?, parity.ok_or(missing.clone())?, cipher.ok_or(missing.clone())?);
         // A chunker, cipher or parity scheme for new data that is not known stops writing, not reading.
         if chunker != 1 || parity != 0 || !matches!(cipher, 1 | 2) {
-            write_features.push(u64::MAX);
+            write_features.push(UNKNOWN_NUMBERS);
         }
         if let Some(unsupported) = unsupported {
             return Err(unsupported);
@@ -113,7 +121,7 @@ fn features(d: &mut Decoder<'_>) -> Result<Vec<u64>> {
     for _ in 0..d.array("features")? {
         features.push(d.uint("features")?);
     }
-    if features.is_sorted_by(|a, b| a < b) { Ok(features) } else { Err(FormatError::WrongField("features")) }
+    if features.is_sorted_by(|a, b| a < b) { Ok(features) } else { Err(FormatError::BadStructure("features out of order")) }
 }
 
 #[cfg(test)]

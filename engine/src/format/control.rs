@@ -55,6 +55,22 @@ pub fn create(ring: &KeyRing, sealed: Sealed, by: &SealedBy<'_>, record: &[u8], 
     Ok(out)
 }
 
+/// The epoch that a control object's head names; nothing of it is authenticated.
+pub fn stated_epoch(bytes: &[u8]) -> Result<u32> {
+    bytes.get(12..16).map(|epoch| u32_at(epoch, 0)).ok_or(FormatError::Truncated)
+}
+
+/// The sweep record that lies in `gc/`, opened; which of the three kinds it is stands in its head (SPEC chapter 15).
+pub fn open_sweep(ring: &KeyRing, bytes: &[u8]) -> Result<Vec<u8>> {
+    let sealed = match bytes.get(8) {
+        Some(21) => Sealed::Sweep,
+        Some(22) => Sealed::SweepDone,
+        // Whatever is none of the three is refused as what it is not.
+        _ => Sealed::Condemn,
+    };
+    open(ring, sealed, bytes)
+}
+
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
 }
@@ -69,7 +85,10 @@ pub fn open(ring: &KeyRing, sealed: Sealed, bytes: &[u8]) -> Result<Vec<u8>> {
         return Err(FormatError::BadStructure("not a control object"));
     }
     if head[8] != sealed as u8 {
-        return Err(FormatError::BadStructure("another kind of object than belongs here"));
+        return Err(match head[8] {
+            16..=22 => FormatError::BadStructure("another kind of object than belongs here"),
+            number => FormatError::Unsupported { what: "kind of object", number: u64::from(number) },
+        });
     }
     let (cipher, method) = (Cipher::from_code(head[9])?, Method::from_code(head[10])?);
     if head[11] != 0 {
@@ -82,6 +101,12 @@ pub fn open(ring: &KeyRing, sealed: Sealed, bytes: &[u8]) -> Result<Vec<u8>> {
     let wrapped_length = usize::from(u16::from_le_bytes([head[32], head[33]]));
     let wrapped = bytes.get(HEAD..HEAD + wrapped_length).ok_or(FormatError::Truncated)?;
     let (extra, boxed) = bytes.split_at(HEAD + wrapped_length);
+    if let Some(inner) = wrapped.get(4..8)
+        && wrapped[0] == 0
+        && inner != &head[12..16]
+    {
+        return Err(FormatError::BadStructure("an envelope of another epoch than its key"));
+    }
     let message = match (sealed, wrapped) {
         (Sealed::Snapshot, []) => return Err(FormatError::BadStructure("a snapshot without its key")),
         (Sealed::Snapshot, wrapped) => ring.unwrap(KeyClass::Tree, wrapped)?.open(ring.repository, sealed, cipher, extra, boxed)?,
@@ -96,7 +121,7 @@ pub fn open(ring: &KeyRing, sealed: Sealed, bytes: &[u8]) -> Result<Vec<u8>> {
         return Err(FormatError::TooLarge("control object"));
     }
     let (stored, zeros) = message[8..].split_at_checked(stored_length).ok_or(FormatError::Truncated)?;
-    if zeros.len() >= message.len() / 8 + 16 || zeros.iter().any(|byte| *byte != 0) {
+    if 8 * zeros.len() >= message.len() + 128 || zeros.iter().any(|byte| *byte != 0) {
         return Err(FormatError::BadStructure("bad padding"));
     }
     let mut record = Vec::new();

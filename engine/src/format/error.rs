@@ -14,9 +14,12 @@ pub enum FormatError {
     /// A critical field this program does not know.
     #[error("it needs a newer program: unknown critical field {0}")]
     UnknownCritical(u64),
-    /// A known field of the wrong type or range, or a missing one.
-    #[error("wrong or missing field: {0}")]
+    /// A known field of the wrong type or range.
+    #[error("wrong field: {0}")]
     WrongField(&'static str),
+    /// A field that must be there and is not.
+    #[error("a field is missing: {0}")]
+    MissingField(&'static str),
     /// Larger than chapter 16 allows, or than was promised.
     #[error("too large: {0}")]
     TooLarge(&'static str),
@@ -40,6 +43,9 @@ pub enum FormatError {
     /// Sealed under keys made after this client's slot: the repository's keys were rotated.
     #[error("it was written with newer keys (epoch {0}); this key slot is from before the keys were rotated")]
     UnknownEpoch(u32),
+    /// The hash in a pack's header or footer is not that of its bytes.
+    #[error("the hash in its header or footer is wrong")]
+    WrongHash,
     /// The contents do not have the name they were stored under.
     #[error("its contents do not match its name")]
     WrongName,

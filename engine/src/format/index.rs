@@ -118,7 +118,7 @@ impl Segment {
             }
         }
         d.finish()?;
-        let missing = FormatError::WrongField("index segment");
+        let missing = FormatError::MissingField("index segment");
         let (packs, rows) = (packs.ok_or(missing.clone())?, rows.ok_or(missing)?);
         let (rows, rest) = rows.as_chunks::<ROW>();
         if !rest.is_empty() {

@@ -55,6 +55,30 @@ impl std::fmt::Debug for KeyRing {
 /// Length in bytes of a wrapped key of algorithm 0.
 pub const WRAPPED_LENGTH: usize = 128;
 const WRAPPED_HEAD: usize = 56;
+/// Length in bytes of a confirmation.
+pub const CONFIRMATION_LENGTH: usize = 124;
+
+/// Checks the outside of a wrapped key of `class`; one of another algorithm is told as such, and nothing of it examined.
+pub fn check_wrapped(class: KeyClass, wrapped: &[u8]) -> Result<()> {
+    match wrapped.first() {
+        Some(0) => {}
+        Some(other) => return Err(FormatError::Unsupported { what: "key wrapping", number: u64::from(*other) }),
+        None => return Err(FormatError::Truncated),
+    }
+    if wrapped.len() < WRAPPED_LENGTH {
+        return Err(FormatError::Truncated);
+    }
+    if wrapped.len() > WRAPPED_LENGTH {
+        return Err(FormatError::BadStructure("bytes after a wrapped key"));
+    }
+    if wrapped[1] != class as u8 {
+        return Err(FormatError::BadStructure("a wrapped key of the wrong class"));
+    }
+    if wrapped[2..4] != [0, 0] {
+        return Err(FormatError::BadStructure("a reserved field is not zero"));
+    }
+    Ok(())
+}
 
 /// A session key as it travels in packs and snapshots; any algorithm, not yet understood.
 pub type WrappedKey = Vec<u8>;
@@ -153,9 +177,29 @@ impl KeyRing {
         Ok([&b"VAULTCF1"[..], &epoch, &self.repository.0, &snapshot.0, first.as_bytes(), second.as_bytes()].concat())
     }
 
-    /// The names under which a confirmation of `snapshot` may lie, the newest epoch first.
-    pub fn confirmation_names(&self, snapshot: ObjectId) -> impl Iterator<Item = ObjectId> + '_ {
-        (0..=self.epoch()).rev().filter_map(move |epoch| Some(ObjectId(*blake3::hash(&self.confirmation(epoch, snapshot).ok()?).as_bytes())))
+    /// Checks a confirmation's bytes; returns the snapshot it confirms, and its epoch.
+    pub fn read_confirmation(&self, bytes: &[u8]) -> Result<(ObjectId, u32)> {
+        let bytes: &[u8; CONFIRMATION_LENGTH] = match bytes.len() {
+            CONFIRMATION_LENGTH => bytes.try_into().map_err(|_| FormatError::Truncated)?,
+            0..CONFIRMATION_LENGTH => return Err(FormatError::Truncated),
+            _ => return Err(FormatError::BadStructure("bytes after a confirmation")),
+        };
+        if &bytes[..8] != b"VAULTCF1" {
+            return Err(FormatError::BadStructure("not a confirmation"));
+        }
+        if bytes[12..28] != self.repository.0 {
+            return Err(FormatError::WrongRepository);
+        }
+        let epoch = u32::from_le_bytes(bytes[8..12].try_into().expect("four bytes"));
+        let snapshot = ObjectId(bytes[28..60].try_into().expect("32 bytes"));
+        let right = self.confirmation(epoch, snapshot)?;
+        let same = |at: usize| right[at..at + 32].try_into().is_ok_and(|right| equal_in_constant_time(right, &bytes[at..at + 32]));
+        if same(60) && same(92) { Ok((snapshot, epoch)) } else { Err(FormatError::NotAuthentic) }
+    }
+
+    /// The names under which a confirmation of `snapshot` may lie that counts: of its own epoch or a later one, the newest first.
+    pub fn confirmation_names(&self, snapshot: ObjectId, epoch: u32) -> impl Iterator<Item = ObjectId> + '_ {
+        (epoch..=self.epoch()).rev().filter_map(move |epoch| Some(ObjectId(*blake3::hash(&self.confirmation(epoch, snapshot).ok()?).as_bytes())))
     }
 
     fn wrapping_key(&self, epoch: u32, class: KeyClass, session: &[u8]) -> Result<(Zeroizing<[u8; 32]>, [u8; 32])> {
@@ -194,21 +238,8 @@ impl KeyRing {
 
     /// Opens a wrapped key, which must be of `class`.
     pub fn unwrap(&self, class: KeyClass, wrapped: &[u8]) -> Result<SealKey> {
-        match wrapped.first() {
-            Some(0) => {}
-            Some(other) => return Err(FormatError::Unsupported { what: "key wrapping", number: u64::from(*other) }),
-            None => return Err(FormatError::Truncated),
-        }
-        if wrapped.len() != WRAPPED_LENGTH {
-            return Err(FormatError::BadStructure("a wrapped key of the wrong length"));
-        }
+        check_wrapped(class, wrapped)?;
         let (head, boxed) = wrapped.split_at(WRAPPED_HEAD);
-        if head[1] != class as u8 {
-            return Err(FormatError::BadStructure("a wrapped key of the wrong class"));
-        }
-        if head[2..4] != [0, 0] {
-            return Err(FormatError::BadStructure("a reserved field is not zero"));
-        }
         let epoch = u32::from_le_bytes(head[4..8].try_into().expect("four bytes"));
         let (wrapping, commitment) = self.wrapping_key(epoch, class, &head[8..24])?;
         if !equal_in_constant_time(&commitment, &head[24..56]) {

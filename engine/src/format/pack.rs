@@ -4,11 +4,13 @@ use super::cbor::{self, Decoder, MapWriter};
 use super::compress::{self, Compression, Method};
 use super::error::{FormatError, Result};
 use super::id::{ChunkId, RepositoryId};
-use super::keys::{KeyClass, KeyRing, SessionKey, WrappedKey};
+use super::keys::{self, KeyClass, KeyRing, SessionKey, WrappedKey};
 use super::seal::{Cipher, NONCE_LENGTH, OVERHEAD, SealKey, Sealed};
 
 /// Length of header and of footer in bytes.
 pub const END_LENGTH: usize = 128;
+/// Shortest pack in bytes: two ends and an empty box.
+pub const PACK_LENGTH_MIN: u64 = (2 * END_LENGTH + OVERHEAD) as u64;
 /// Most chunks in a pack.
 pub const CHUNKS_MAX: usize = 65_535;
 /// Longest plaintext of a chunk or a block in bytes.
@@ -88,6 +90,24 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 
+/// The two places where a pack's geometry stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The first 128 bytes.
+    Header,
+    /// The last 128 bytes.
+    Footer,
+}
+
+impl End {
+    fn magic(self) -> [u8; 8] {
+        match self {
+            Self::Header => *HEADER_MAGIC,
+            Self::Footer => *FOOTER_MAGIC,
+        }
+    }
+}
+
 impl Geometry {
     fn encode(&self, magic: [u8; 8]) -> [u8; END_LENGTH] {
         let mut out = [0; END_LENGTH];
@@ -114,11 +134,11 @@ impl Geometry {
         if &bytes[..8] != HEADER_MAGIC && &bytes[..8] != FOOTER_MAGIC {
             return Err(FormatError::BadStructure("not a pack"));
         }
-        if blake3::hash(&bytes[..96]).as_bytes() != &bytes[96..] {
-            return Err(FormatError::BadStructure("a damaged header or footer"));
-        }
         if bytes[8] != 1 {
             return Err(FormatError::Unsupported { what: "pack version", number: u64::from(bytes[8]) });
+        }
+        if blake3::hash(&bytes[..96]).as_bytes() != &bytes[96..] {
+            return Err(FormatError::WrongHash);
         }
         if u32_at(bytes, 44) != 0 || u64_at(bytes, 88) != 0 {
             return Err(FormatError::BadStructure("a reserved field is not zero"));
@@ -145,6 +165,7 @@ impl Geometry {
             let regions_empty = geometry.parity_scheme != 0 || (geometry.parity_length == 0 && geometry.shard_table_length == 0);
             Some(
                 geometry.table_offset >= END_LENGTH as u64
+                    && geometry.table_length as usize >= OVERHEAD
                     && u64_at(bytes, 48) == parity_offset
                     && u64_at(bytes, 64) == shard_table_offset
                     && footer_offset.checked_add(END_LENGTH as u64)? == geometry.pack_length
@@ -154,9 +175,19 @@ impl Geometry {
         if fits() == Some(true) { Ok(geometry) } else { Err(FormatError::BadStructure("regions of a pack that do not fit together")) }
     }
 
-    /// The header's bytes.
-    pub fn header(&self) -> [u8; END_LENGTH] {
-        self.encode(*HEADER_MAGIC)
+    /// Reads the header or the footer of an object of `length` bytes that lies where packs of `kind` do.
+    pub fn decode_end(bytes: &[u8], end: End, kind: PackKind, length: u64) -> Result<Self> {
+        let geometry = Self::decode(bytes)?;
+        if bytes[..8] != end.magic() {
+            return Err(FormatError::BadStructure("a footer for a header, or a header for a footer"));
+        }
+        if geometry.kind != kind {
+            return Err(FormatError::BadStructure("another kind of pack than belongs here"));
+        }
+        if geometry.pack_length != length {
+            return Err(FormatError::BadStructure("the pack is not as long as it says"));
+        }
+        Ok(geometry)
     }
 
     /// The footer's bytes.
@@ -185,10 +216,10 @@ pub struct BlockRow {
     pub chunks: u32,
     /// Which of the pack's wrapped keys it is sealed under.
     pub key: u16,
-    /// How it is compressed.
-    pub method: Method,
-    /// How it is sealed.
-    pub cipher: Cipher,
+    /// How it is compressed: a number that need not be known.
+    pub method: u8,
+    /// How it is sealed, likewise: an unknown number costs only this block.
+    pub cipher: u8,
 }
 
 /// One chunk in a pack.
@@ -228,7 +259,7 @@ impl Table {
             rows.extend_from_slice(&block.plain_length.to_le_bytes());
             rows.extend_from_slice(&block.chunks.to_le_bytes());
             rows.extend_from_slice(&block.key.to_le_bytes());
-            rows.extend_from_slice(&[block.method as u8, block.cipher as u8]);
+            rows.extend_from_slice(&[block.method, block.cipher]);
         }
         cbor::put_bytes(map.key(3), &rows);
         rows.clear();
@@ -253,6 +284,13 @@ impl Table {
                         return Err(FormatError::TooLarge("wrapped keys of a pack"));
                     }
                     keys = Some((0..count).map(|_| d.bytes("wrapped key").map(<[u8]>::to_vec)).collect::<Result<Vec<_>>>()?);
+                    for key in keys.iter().flatten() {
+                        match keys::check_wrapped(geometry.kind.key_class(), key) {
+                            // Only the blocks under this key are lost to this program.
+                            Ok(()) | Err(FormatError::Unsupported { .. }) => {}
+                            Err(error) => return Err(error),
+                        }
+                    }
                 }
                 3 => block_rows = Some(d.bytes("block rows")?),
                 4 => chunk_rows = Some(d.bytes("chunk rows")?),
@@ -261,7 +299,7 @@ impl Table {
             }
         }
         d.finish()?;
-        let missing = FormatError::WrongField("pack table");
+        let missing = FormatError::MissingField("pack table");
         let (session, keys) = (session.ok_or(missing.clone())?, keys.ok_or(missing.clone())?);
         let (block_rows, chunk_rows) = (block_rows.ok_or(missing.clone())?, chunk_rows.ok_or(missing)?);
         if block_rows.len() % BLOCK_ROW != 0 || chunk_rows.len() % CHUNK_ROW != 0 {
@@ -274,6 +312,12 @@ impl Table {
             chunk_rows.chunks_exact(CHUNK_ROW).map(|row| ChunkRow { id: ChunkId(row[..32].try_into().expect("32 bytes")), length: u32_at(row, 32) }).collect();
         if chunks.iter().any(|chunk| chunk.length == 0) {
             return Err(FormatError::BadStructure("a chunk of no bytes"));
+        }
+        if chunks.iter().any(|chunk| chunk.length as usize > PLAIN_LENGTH_MAX) {
+            return Err(FormatError::TooLarge("chunk"));
+        }
+        if block_rows.is_empty() {
+            return Err(FormatError::BadStructure("a pack of no blocks"));
         }
         let blocks = decode_blocks(block_rows, &chunks, keys.len(), geometry)?;
         Ok(Self { session, keys, blocks, chunks })
@@ -303,6 +347,13 @@ fn decode_blocks(rows: &[u8], chunks: &[ChunkRow], keys: usize, geometry: &Geome
     for row in rows.chunks_exact(BLOCK_ROW) {
         let (box_length, plain_length, count) = (u32_at(row, 0), u32_at(row, 4), u32_at(row, 8) as usize);
         let key = u16::from_le_bytes([row[12], row[13]]);
+        if plain_length as usize > PLAIN_LENGTH_MAX || box_length as usize > plain_length as usize + 4096 {
+            return Err(FormatError::TooLarge("block"));
+        }
+        let least = OVERHEAD + if row[14] == Method::Stored as u8 { plain_length as usize } else { 0 };
+        if (box_length as usize) < least || (row[14] == Method::Stored as u8 && box_length as usize != least) {
+            return Err(FormatError::BadStructure("a block whose box is not as long as it must be"));
+        }
         let of_block = first_chunk.checked_add(count).and_then(|end| chunks.get(first_chunk..end));
         let Some(of_block) = of_block.filter(|chunks| !chunks.is_empty()) else {
             return Err(FormatError::BadStructure("blocks and chunks that do not add up"));
@@ -310,9 +361,6 @@ fn decode_blocks(rows: &[u8], chunks: &[ChunkRow], keys: usize, geometry: &Geome
         let sum: u64 = of_block.iter().map(|chunk| u64::from(chunk.length)).sum();
         if sum != u64::from(plain_length) {
             return Err(FormatError::BadStructure("chunks that do not fill their block"));
-        }
-        if plain_length as usize > PLAIN_LENGTH_MAX || box_length as usize > plain_length as usize + 4096 {
-            return Err(FormatError::TooLarge("block"));
         }
         match key_used.get_mut(usize::from(key)) {
             Some(used) => *used = true,
@@ -325,8 +373,8 @@ fn decode_blocks(rows: &[u8], chunks: &[ChunkRow], keys: usize, geometry: &Geome
             first_chunk: first_chunk as u32,
             chunks: count as u32,
             key,
-            method: Method::from_code(row[14])?,
-            cipher: Cipher::from_code(row[15])?,
+            method: row[14],
+            cipher: row[15],
         });
         offset += u64::from(box_length);
         first_chunk += count;
@@ -354,12 +402,13 @@ pub struct SealedBlock {
     pub cipher: Cipher,
 }
 
-fn block_extra(method: Method, plain_length: u32) -> [u8; 5] {
+fn block_extra(method: u8, plain_length: u32) -> [u8; 5] {
     let length = plain_length.to_le_bytes();
-    [method as u8, length[0], length[1], length[2], length[3]]
+    [method, length[0], length[1], length[2], length[3]]
 }
 
 /// Compresses and seals the chunks whose plaintexts lie back to back in `plain`. `random` are fresh random bytes.
+#[allow(clippy::too_many_arguments)] // each is one thing that the seal binds or needs; no two belong together
 pub fn seal_block(
     repository: RepositoryId,
     kind: PackKind,
@@ -375,7 +424,7 @@ pub fn seal_block(
     let mut bytes = Vec::with_capacity(plain.len() + OVERHEAD);
     bytes.resize(NONCE_LENGTH, 0);
     let method = compress::compress(plain, compression, &mut bytes);
-    key.seal_in_place(repository, kind.sealed_block(), cipher, &block_extra(method, plain_length), random, &mut bytes);
+    key.seal_in_place(repository, kind.sealed_block(), cipher, &block_extra(method as u8, plain_length), random, &mut bytes);
     bytes.shrink_to_fit();
     SealedBlock { bytes, plain_length, chunks, method, cipher }
 }
@@ -386,8 +435,9 @@ pub fn open_block(repository: RepositoryId, kind: PackKind, key: &SealKey, row: 
     if boxed.len() != row.box_length as usize {
         return Err(FormatError::Truncated);
     }
-    let stored = key.open_in_place(repository, kind.sealed_block(), row.cipher, &block_extra(row.method, row.plain_length), boxed)?;
-    compress::decompress(stored, row.method, row.plain_length as usize, out)
+    let (method, cipher) = (Method::from_code(row.method)?, Cipher::from_code(row.cipher)?);
+    let stored = key.open_in_place(repository, kind.sealed_block(), cipher, &block_extra(row.method, row.plain_length), boxed)?;
+    compress::decompress(stored, method, row.plain_length as usize, out)
 }
 
 /// Checks that the plaintext of a block is that of the chunks it should hold.
@@ -438,8 +488,8 @@ impl PackBuilder {
             first_chunk,
             chunks: block.chunks.len() as u32,
             key: 0,
-            method: block.method,
-            cipher: block.cipher,
+            method: block.method as u8,
+            cipher: block.cipher as u8,
         });
         self.offset += block.bytes.len() as u64;
         self.table.chunks.extend_from_slice(&block.chunks);
@@ -484,7 +534,7 @@ impl PackBuilder {
             shard_table_length: 0,
             pack_length: (self.bytes.len() + table_length + END_LENGTH) as u64,
         };
-        let header = geometry.header();
+        let header = geometry.encode(*HEADER_MAGIC);
         let table = ring.control(epoch)?.seal(ring.repository, Sealed::PackTable, geometry.cipher, &header[8..96], random, &message);
         self.bytes[..END_LENGTH].copy_from_slice(&header);
         self.bytes.extend_from_slice(&table);
@@ -506,7 +556,7 @@ pub fn open_table(ring: &KeyRing, geometry: &Geometry, boxed: &[u8]) -> Result<T
     if boxed.len() != geometry.table_length as usize {
         return Err(FormatError::Truncated);
     }
-    let header = geometry.header();
+    let header = geometry.encode(*HEADER_MAGIC);
     let message = ring.control(geometry.epoch)?.open(ring.repository, Sealed::PackTable, geometry.cipher, &header[8..96], boxed)?;
     Table::decode(&message, geometry)
 }

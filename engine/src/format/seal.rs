@@ -60,6 +60,12 @@ pub enum Sealed {
     Forget = 18,
     /// An index segment.
     Index = 19,
+    /// A sweep record: packs are condemned.
+    Condemn = 20,
+    /// A sweep record: packs are deleted.
+    Sweep = 21,
+    /// A sweep record: the packs are gone.
+    SweepDone = 22,
 }
 
 fn associated_data(repository: RepositoryId, sealed: Sealed, cipher: Cipher, extra: &[u8]) -> Vec<u8> {

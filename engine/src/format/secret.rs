@@ -5,6 +5,8 @@ use bech32::{Bech32m, Hrp};
 
 const KEY_FILE: &str = "vaultkey";
 const RECOVERY: &str = "vaultrecovery";
+/// BIP 350's limit in characters.
+const BECH32_LENGTH_MAX: usize = 90;
 
 fn write(prefix: &str, key: &Key) -> String {
     bech32::encode::<Bech32m>(Hrp::parse(prefix).expect("a valid prefix"), &key.0).expect("32 bytes fit")
@@ -12,13 +14,16 @@ fn write(prefix: &str, key: &Key) -> String {
 
 fn read(prefix: &str, text: &str) -> Option<Key> {
     let compact: String = text
-        .lines()
-        .filter(|line| !line.trim_start().starts_with('#'))
+        .split('\n')
+        .filter(|line| !line.starts_with('#'))
         .flat_map(str::chars)
-        .filter(|c| !c.is_whitespace() && (*c != '-' || prefix != RECOVERY))
+        .filter(|c| !matches!(c, '\x09'..='\x0d' | ' ') && (*c != '-' || prefix != RECOVERY))
         .collect();
+    if compact.len() > BECH32_LENGTH_MAX {
+        return None;
+    }
     let checked = bech32::primitives::decode::CheckedHrpstring::new::<Bech32m>(&compact).ok()?;
-    if checked.hrp() != Hrp::parse(prefix).expect("a valid prefix") {
+    if checked.hrp() != Hrp::parse(prefix).expect("a valid prefix") || checked.validate_segwit_padding().is_err() {
         return None;
     }
     checked.byte_iter().collect::<Vec<u8>>().try_into().ok().map(Key)

@@ -14,6 +14,8 @@ const MAGIC: &[u8; 8] = b"VAULTKY1";
 pub const SLOT_LENGTH_MAX: usize = 64 * 1024;
 /// Most slots that are looked at.
 pub const SLOTS_MAX: usize = 64;
+/// Most root keys in a bundle.
+pub const ROOTS_MAX: usize = 1024;
 
 /// What opens a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +56,7 @@ impl Argon2Cost {
             return Err(FormatError::TooLarge("cost of a password slot"));
         }
         if self.passes == 0 || self.lanes == 0 || memory < 8 * u64::from(self.lanes) {
-            return Err(FormatError::WrongField("cost of a password slot"));
+            return Err(FormatError::BadStructure("a password slot of no passes, no lanes or too little memory"));
         }
         Ok(())
     }
@@ -109,8 +111,12 @@ pub struct Slot {
     cost: Option<Argon2Cost>,
     salt: [u8; 32],
     commitment: [u8; 32],
+    /// What the bundle is bound to: pairs 1 to 5 as they are, as a map.
+    bundle_extra: Vec<u8>,
     bundle: Vec<u8>,
     label_epoch: u32,
+    /// What the label is bound to: pairs 1 to 7 as they are, as a map.
+    label_extra: Vec<u8>,
     label: Vec<u8>,
 }
 
@@ -143,6 +149,9 @@ fn slot_key(secret: &Secret, cost: Option<Argon2Cost>, salt: &[u8; 32], reposito
     let stretched = match (secret, cost) {
         (Secret::Password(password), Some(cost)) => {
             cost.check()?;
+            if std::str::from_utf8(password).is_err() {
+                return Err(FormatError::WrongField("a password that is not UTF-8"));
+            }
             let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(32)).map_err(|_| FormatError::WrongField("cost of a password slot"))?;
             let mut out = Zeroizing::new([0; 32]);
             Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
@@ -163,11 +172,12 @@ fn slot_key(secret: &Secret, cost: Option<Argon2Cost>, salt: &[u8; 32], reposito
 pub fn create(ring: &KeyRing, secret: &Secret, cost: Argon2Cost, label: &SlotLabel, random: &SlotRandom) -> Result<Vec<u8>> {
     let cost = matches!(secret, Secret::Password(_)).then_some(cost);
     let (key, commitment) = slot_key(secret, cost, &random.salt, ring.repository)?;
-    let mut map = MapWriter::new();
-    encode_head(&mut map, ring.repository, secret.kind(), cost, &random.salt, &commitment);
-
-    let mut head = MapWriter::new();
-    encode_head(&mut head, ring.repository, secret.kind(), cost, &random.salt, &commitment);
+    // The map grows in three steps, and each step's box is bound to the map before it.
+    let head = || {
+        let mut map = MapWriter::new();
+        encode_head(&mut map, ring.repository, secret.kind(), cost, &random.salt, &commitment);
+        map
+    };
     let mut bundle = MapWriter::new();
     cbor::put_uint(bundle.key(1), 0);
     let roots = bundle.key(2);
@@ -176,17 +186,22 @@ pub fn create(ring: &KeyRing, secret: &Secret, cost: Argon2Cost, label: &SlotLab
         cbor::put_bytes(roots, &root.0);
     }
     let bundle = Zeroizing::new(bundle.finish());
-    let boxed = SealKey::new(&key).seal(ring.repository, Sealed::SlotBundle, Cipher::XChaCha20Poly1305, &head.finish(), &random.bundle, &bundle);
-    cbor::put_bytes(map.key(6), &boxed);
+    let boxed = SealKey::new(&key).seal(ring.repository, Sealed::SlotBundle, Cipher::XChaCha20Poly1305, &head().finish(), &random.bundle, &bundle);
+    let epoch = ring.epoch();
+    let head = || {
+        let mut map = head();
+        cbor::put_bytes(map.key(6), &boxed);
+        cbor::put_uint(map.key(7), u64::from(epoch));
+        map
+    };
 
     let mut record = MapWriter::new();
     cbor::put_text(record.key(1), &label.label);
     cbor::put_time(record.key(2), label.created);
     cbor::put_text(record.key(3), &label.host);
-    let epoch = ring.epoch();
-    cbor::put_uint(map.key(7), u64::from(epoch));
-    let boxed = ring.control(epoch)?.seal(ring.repository, Sealed::SlotLabel, Cipher::XChaCha20Poly1305, b"", &random.label, &record.finish());
-    cbor::put_bytes(map.key(8), &boxed);
+    let label = ring.control(epoch)?.seal(ring.repository, Sealed::SlotLabel, Cipher::XChaCha20Poly1305, &head().finish(), &random.label, &record.finish());
+    let mut map = head();
+    cbor::put_bytes(map.key(8), &label);
 
     let mut out = MAGIC.to_vec();
     map.finish_into(&mut out);
@@ -199,11 +214,17 @@ impl Slot {
         if bytes.len() > SLOT_LENGTH_MAX {
             return Err(FormatError::TooLarge("key slot"));
         }
+        if bytes.len() < MAGIC.len() {
+            return Err(FormatError::Truncated);
+        }
         let body = bytes.strip_prefix(MAGIC).ok_or(FormatError::BadStructure("not a key slot"))?;
         let mut d = Decoder::new(body);
         let mut map = d.map(1, "key slot")?;
         let (mut repository, mut kind, mut kdf, mut salt, mut commitment, mut bundle, mut label_epoch, mut label) =
             (None, None, None, None, None, None, None, None);
+        // Maps of five and of seven pairs; a head of one byte each.
+        let (mut bundle_extra, mut label_extra) = (vec![0xa5], vec![0xa7]);
+        let mut before = d.rest();
         while let Some(key) = map.key(&mut d)? {
             match key {
                 1 => repository = Some(RepositoryId(d.bytes_exact("repository id")?)),
@@ -223,9 +244,17 @@ impl Slot {
                 8 => label = Some(d.bytes("label")?.to_vec()),
                 _ => drop(map.unknown(key, &mut d)?),
             }
+            let pair = &before[..before.len() - d.rest().len()];
+            before = d.rest();
+            if (1..=5).contains(&key) {
+                bundle_extra.extend_from_slice(pair);
+            }
+            if (1..=7).contains(&key) {
+                label_extra.extend_from_slice(pair);
+            }
         }
         d.finish()?;
-        let missing = FormatError::WrongField("key slot");
+        let missing = FormatError::MissingField("key slot");
         let (kind, cost) = (kind.ok_or(missing.clone())?, kdf.ok_or(missing.clone())?);
         if (kind == SlotKind::Password) != cost.is_some() {
             return Err(FormatError::BadStructure("a key slot whose kind and derivation do not go together"));
@@ -236,7 +265,9 @@ impl Slot {
             cost,
             salt: salt.ok_or(missing.clone())?,
             commitment: commitment.ok_or(missing.clone())?,
+            bundle_extra,
             bundle: bundle.ok_or(missing.clone())?,
+            label_extra,
             label_epoch: label_epoch.ok_or(missing.clone())?,
             label: label.ok_or(missing)?,
         })
@@ -251,16 +282,21 @@ impl Slot {
         if !equal_in_constant_time(&commitment, &self.commitment) {
             return Err(FormatError::WrongKey);
         }
-        let mut head = MapWriter::new();
-        encode_head(&mut head, self.repository, self.kind, self.cost, &self.salt, &self.commitment);
-        let bundle = Zeroizing::new(SealKey::new(&key).open(self.repository, Sealed::SlotBundle, Cipher::XChaCha20Poly1305, &head.finish(), &self.bundle)?);
+        let seal = SealKey::new(&key);
+        let bundle = Zeroizing::new(seal.open(self.repository, Sealed::SlotBundle, Cipher::XChaCha20Poly1305, &self.bundle_extra, &self.bundle)?);
         let roots = decode_bundle(&bundle)?;
         Ok(KeyRing::new(self.repository, roots))
     }
 
+    /// The epoch that the label was sealed in: the last one known when the slot was made. Not authenticated before the label is.
+    pub fn label_epoch(&self) -> u32 {
+        self.label_epoch
+    }
+
     /// The label, for whoever has the repository's keys.
     pub fn label(&self, ring: &KeyRing) -> Result<SlotLabel> {
-        let record = ring.control(self.label_epoch)?.open(self.repository, Sealed::SlotLabel, Cipher::XChaCha20Poly1305, b"", &self.label)?;
+        let key = ring.control(self.label_epoch)?;
+        let record = key.open(self.repository, Sealed::SlotLabel, Cipher::XChaCha20Poly1305, &self.label_extra, &self.label)?;
         let mut d = Decoder::new(&record);
         let mut map = d.map(1, "label")?;
         let (mut label, mut created, mut host) = (None, None, None);
@@ -273,7 +309,7 @@ impl Slot {
             }
         }
         d.finish()?;
-        let missing = FormatError::WrongField("label");
+        let missing = FormatError::MissingField("label");
         Ok(SlotLabel { label: label.ok_or(missing.clone())?, created: created.ok_or(missing.clone())?, host: host.ok_or(missing)? })
     }
 }
@@ -284,9 +320,9 @@ fn decode_kdf(d: &mut Decoder<'_>) -> Result<Option<Argon2Cost>> {
     while let Some(key) = map.key(d)? {
         match key {
             1 => algorithm = Some(d.uint("key derivation")?),
-            2 => memory_kib = Some(d.uint32("memory")?),
-            3 => passes = Some(d.uint32("passes")?),
-            4 => lanes = Some(d.uint32("lanes")?),
+            2 => memory_kib = Some(small(d.uint("memory")?)?),
+            3 => passes = Some(small(d.uint("passes")?)?),
+            4 => lanes = Some(small(d.uint("lanes")?)?),
             _ => drop(map.unknown(key, d)?),
         }
     }
@@ -298,8 +334,14 @@ fn decode_kdf(d: &mut Decoder<'_>) -> Result<Option<Argon2Cost>> {
             Ok(Some(cost))
         }
         (Some(number), ..) if number > 1 => Err(FormatError::Unsupported { what: "key derivation", number }),
-        _ => Err(FormatError::WrongField("key derivation")),
+        (None, ..) => Err(FormatError::MissingField("key derivation")),
+        _ => Err(FormatError::BadStructure("a key derivation with other parameters than it has")),
     }
+}
+
+/// A cost; one that needs more than 32 bits is far above every limit.
+fn small(cost: u64) -> Result<u32> {
+    u32::try_from(cost).map_err(|_| FormatError::TooLarge("cost of a password slot"))
 }
 
 fn decode_bundle(bundle: &[u8]) -> Result<Vec<Key>> {
@@ -310,7 +352,11 @@ fn decode_bundle(bundle: &[u8]) -> Result<Vec<Key>> {
         match key {
             1 => role = Some(d.uint("role")?),
             2 => {
-                for _ in 0..d.array("root keys")? {
+                let count = d.array("root keys")?;
+                if count > ROOTS_MAX {
+                    return Err(FormatError::TooLarge("root keys of a bundle"));
+                }
+                for _ in 0..count {
                     roots.push(Key(d.bytes_exact("root key")?));
                 }
             }
@@ -321,7 +367,8 @@ fn decode_bundle(bundle: &[u8]) -> Result<Vec<Key>> {
     match role {
         Some(0) if !roots.is_empty() => Ok(roots),
         Some(number) if number > 0 => Err(FormatError::Unsupported { what: "role", number }),
-        _ => Err(FormatError::WrongField("key bundle")),
+        Some(_) => Err(FormatError::BadStructure("a key bundle without keys")),
+        None => Err(FormatError::MissingField("key bundle")),
     }
 }
 

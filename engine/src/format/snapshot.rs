@@ -172,14 +172,17 @@ impl Snapshot {
                     for _ in 0..d.array("tags")? {
                         tags.push(d.text("tag")?.to_owned());
                     }
-                    if tags.is_empty() || !tags.is_sorted_by(|a, b| a < b) {
+                    if tags.is_empty() {
                         return Err(FormatError::WrongField("tags"));
+                    }
+                    if !tags.is_sorted_by(|a, b| a < b) {
+                        return Err(FormatError::BadStructure("tags out of order"));
                     }
                 }
                 8 => root = Some(TreeId(d.bytes_exact("root")?)),
                 9 => parent = Some(ObjectId(d.bytes_exact("parent")?)),
                 10 => writer = Some(d.text("writer")?.to_owned()),
-                11 => sequence = Some(d.uint("sequence")?).filter(|sequence| *sequence > 0),
+                11 => sequence = Some(Some(d.uint("sequence")?).filter(|sequence| *sequence > 0).ok_or(FormatError::WrongField("sequence"))?),
                 12 => predecessor = Some(ObjectId(d.bytes_exact("predecessor")?)),
                 13 => original = Some(ObjectId(d.bytes_exact("original")?)),
                 14 => summary = decode_summary(&mut d)?,
@@ -188,7 +191,7 @@ impl Snapshot {
                         0 => Status::Complete,
                         1 => Status::Incomplete,
                         2 => Status::Partial,
-                        number => return Err(FormatError::Unsupported { what: "status of a snapshot", number }),
+                        _ => return Err(FormatError::WrongField("status of a snapshot")),
                     });
                 }
                 16 => missing = Some(d.uint("missing entries")?).filter(|n| *n > 0).ok_or(FormatError::WrongField("missing entries"))?,
@@ -198,7 +201,10 @@ impl Snapshot {
             }
         }
         d.finish()?;
-        let absent = FormatError::WrongField("snapshot");
+        let absent = FormatError::MissingField("snapshot");
+        if sequence.is_some_and(|sequence| (sequence == 1) != predecessor.is_none()) {
+            return Err(FormatError::BadStructure("a predecessor that does not fit the sequence"));
+        }
         Ok(Self {
             begun: begun.ok_or(absent.clone())?,
             ended: ended.ok_or(absent.clone())?,
@@ -278,7 +284,7 @@ impl Forget {
             }
         }
         d.finish()?;
-        let absent = FormatError::WrongField("forget record");
+        let absent = FormatError::MissingField("forget record");
         Ok(Self {
             snapshot: snapshot.ok_or(absent.clone())?,
             writer: writer.ok_or(absent.clone())?,

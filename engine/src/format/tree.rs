@@ -4,9 +4,16 @@ use super::cbor::{self, Decoder, MapWriter};
 use super::error::{FormatError, Result};
 use super::id::{ChunkId, TreeId};
 use super::node::{Content, Extent, LinkGroup, Metadata, Node, NodeType, Xattr};
+use super::pack::PLAIN_LENGTH_MAX;
 
 /// Longest name of an entry in bytes.
 pub const NAME_LENGTH_MAX: usize = 4096;
+/// Longest target of a symbolic link in bytes.
+pub const TARGET_LENGTH_MAX: usize = 4096;
+/// Longest name of an extended attribute, and longest value, in bytes.
+pub const XATTR_LENGTHS_MAX: (usize, usize) = (255, 65_536);
+/// Largest size of a file in bytes.
+pub const SIZE_MAX: u64 = i64::MAX as u64;
 /// Most extents that stay in their entry.
 pub const EXTENTS_INLINE_MAX: usize = 1024;
 /// Most levels of split directories, and of lists.
@@ -149,10 +156,15 @@ fn extents(d: &mut Decoder<'_>, count: usize) -> Result<Vec<Extent>> {
             Extent::Hole { length }
         } else {
             d.array_exact(2, "extent")?;
-            Extent::Chunk { id: ChunkId(d.bytes_exact("name of a chunk")?), length: d.uint32("length of a chunk")? }
+            let id = ChunkId(d.bytes_exact("name of a chunk")?);
+            let length = d.uint("length of a chunk")?;
+            if length > PLAIN_LENGTH_MAX as u64 {
+                return Err(FormatError::TooLarge("chunk"));
+            }
+            Extent::Chunk { id, length: length as u32 }
         };
         if extent.length() == 0 {
-            return Err(FormatError::BadStructure("an extent of no bytes"));
+            return Err(FormatError::WrongField("an extent of no bytes"));
         }
         extents.push(extent);
     }
@@ -160,7 +172,7 @@ fn extents(d: &mut Decoder<'_>, count: usize) -> Result<Vec<Extent>> {
 }
 
 fn sum_of(lengths: impl Iterator<Item = u64>) -> Result<u64> {
-    lengths.into_iter().try_fold(0u64, u64::checked_add).ok_or(FormatError::TooLarge("sum of lengths"))
+    lengths.into_iter().try_fold(0u64, u64::checked_add).ok_or(FormatError::BadStructure("lengths whose sum is beyond 64 bits"))
 }
 
 #[derive(Default)]
@@ -191,7 +203,7 @@ fn decode_entry(d: &mut Decoder<'_>) -> Result<Node> {
                 let number = d.uint("type of entry")?;
                 f.node_type = Some(NodeType::from_code(number).ok_or(FormatError::Unsupported { what: "type of entry", number })?);
             }
-            3 => f.mode = Some(d.uint32("mode").ok().filter(|mode| *mode <= 0o7777).ok_or(FormatError::WrongField("mode"))?),
+            3 => f.mode = Some(Some(d.uint32("mode")?).filter(|mode| *mode <= 0o7777).ok_or(FormatError::WrongField("mode"))?),
             4 => f.ids.0 = Some(d.uint32("owner")?),
             5 => f.ids.1 = Some(d.uint32("group")?),
             6 => m.user = not_empty(d.bytes("name of the owner")?)?,
@@ -199,8 +211,13 @@ fn decode_entry(d: &mut Decoder<'_>) -> Result<Node> {
             8 => f.times.0 = Some(d.time("mtime")?),
             9 => f.times.1 = Some(d.time("ctime")?),
             10 => f.inode = Some(d.uint("inode")?),
-            11 => m.size = Some(d.uint("size")?).filter(|size| *size > 0).ok_or(FormatError::WrongField("size"))?,
-            12 => f.link_target = Some(d.bytes("target of a link")?),
+            11 => {
+                m.size = Some(d.uint("size")?).filter(|size| *size > 0).ok_or(FormatError::WrongField("size"))?;
+                if m.size > SIZE_MAX {
+                    return Err(FormatError::TooLarge("size of a file"));
+                }
+            }
+            12 => f.link_target = Some(target(d.bytes("target of a link")?)?),
             13 => {
                 d.array_exact(2, "device")?;
                 f.device = Some((d.uint32("device")?, d.uint32("device")?));
@@ -213,8 +230,11 @@ fn decode_entry(d: &mut Decoder<'_>) -> Result<Node> {
             16 => m.flags = Some(d.uint32("flags")?).filter(|flags| *flags > 0).ok_or(FormatError::WrongField("flags"))?,
             17 => {
                 let count = d.array("contents")?;
-                if count == 0 || count > EXTENTS_INLINE_MAX {
+                if count == 0 {
                     return Err(FormatError::WrongField("contents"));
+                }
+                if count > EXTENTS_INLINE_MAX {
+                    return Err(FormatError::TooLarge("extents of an entry"));
                 }
                 f.content = Content::Extents(extents(d, count)?);
             }
@@ -230,11 +250,9 @@ fn decode_entry(d: &mut Decoder<'_>) -> Result<Node> {
             _ => unknown.push((key, map.unknown(key, d)?.to_vec())),
         }
     }
-    let missing = FormatError::WrongField("entry");
+    let missing = FormatError::MissingField("entry");
     let name = f.name.ok_or(missing.clone())?;
-    if !is_valid_name(name) {
-        return Err(FormatError::BadStructure("a name that no entry may have"));
-    }
+    check_name(name)?;
     m.node_type = f.node_type.ok_or(missing.clone())?;
     m.mode = f.mode.ok_or(missing.clone())?;
     m.uid = f.ids.0.ok_or(missing.clone())?;
@@ -267,6 +285,26 @@ fn decode_entry(d: &mut Decoder<'_>) -> Result<Node> {
     Ok(Node { name: name.to_vec(), metadata: m, content, changed_while_read, unknown })
 }
 
+fn check_name(name: &[u8]) -> Result<()> {
+    if name.len() > NAME_LENGTH_MAX {
+        Err(FormatError::TooLarge("name"))
+    } else if is_valid_name(name) {
+        Ok(())
+    } else {
+        Err(FormatError::BadStructure("a name that no entry may have"))
+    }
+}
+
+fn target(bytes: &[u8]) -> Result<&[u8]> {
+    if bytes.len() > TARGET_LENGTH_MAX {
+        Err(FormatError::TooLarge("target of a link"))
+    } else if bytes.is_empty() || bytes.contains(&0) {
+        Err(FormatError::BadStructure("a target that no link may have"))
+    } else {
+        Ok(bytes)
+    }
+}
+
 fn not_empty(bytes: &[u8]) -> Result<Vec<u8>> {
     if bytes.is_empty() { Err(FormatError::WrongField("an empty name of an owner")) } else { Ok(bytes.to_vec()) }
 }
@@ -276,7 +314,13 @@ fn xattrs(d: &mut Decoder<'_>) -> Result<Vec<Xattr>> {
     for _ in 0..d.array("attributes")? {
         d.array_exact(2, "attribute")?;
         let (name, value) = (d.bytes("name of an attribute")?.to_vec(), d.bytes("attribute")?.to_vec());
-        if xattrs.last().is_some_and(|last| last.name >= name) || name.contains(&0) {
+        if name.len() > XATTR_LENGTHS_MAX.0 || value.len() > XATTR_LENGTHS_MAX.1 {
+            return Err(FormatError::TooLarge("extended attribute"));
+        }
+        if name.is_empty() || name.contains(&0) {
+            return Err(FormatError::BadStructure("a name that no attribute may have"));
+        }
+        if xattrs.last().is_some_and(|last| last.name >= name) {
             return Err(FormatError::BadStructure("attributes out of order"));
         }
         xattrs.push(Xattr { name, value });
@@ -335,12 +379,12 @@ impl TreeNode {
                 }
                 (2, Some(4)) => node = Some(Self::Lists(list_parts(&mut d)?)),
                 (2, Some(number)) => return Err(FormatError::Unsupported { what: "kind of tree node", number }),
-                (2, None) => return Err(FormatError::WrongField("kind of node")),
+                (2, None) => return Err(FormatError::MissingField("kind of node")),
                 _ => drop(map.unknown(key, &mut d)?),
             }
         }
         d.finish()?;
-        let node = node.ok_or(FormatError::WrongField("tree node"))?;
+        let node = node.ok_or(FormatError::MissingField("tree node"))?;
         match &node {
             Self::Split(parts) if parts.len() < 2 => Err(FormatError::BadStructure("a split directory of fewer than two parts")),
             Self::List(extents) if extents.is_empty() => Err(FormatError::BadStructure("a list without extents")),
@@ -367,7 +411,8 @@ fn parts(d: &mut Decoder<'_>) -> Result<Vec<Part>> {
     for _ in 0..d.array("parts")? {
         d.array_exact(3, "part")?;
         let part = Part { first_name: d.bytes("first name")?.to_vec(), id: TreeId(d.bytes_exact("part")?), entries: d.uint("number of entries")? };
-        if !is_valid_name(&part.first_name) || part.entries == 0 || parts.last().is_some_and(|last| last.first_name >= part.first_name) {
+        check_name(&part.first_name)?;
+        if part.entries == 0 || parts.last().is_some_and(|last| last.first_name >= part.first_name) {
             return Err(FormatError::BadStructure("parts of a directory out of order"));
         }
         parts.push(part);
@@ -381,7 +426,7 @@ fn list_parts(d: &mut Decoder<'_>) -> Result<Vec<ListPart>> {
         d.array_exact(2, "part of a list")?;
         let part = ListPart { id: TreeId(d.bytes_exact("part of a list")?), length: d.uint("length of a part")? };
         if part.length == 0 {
-            return Err(FormatError::BadStructure("a part of a list of no bytes"));
+            return Err(FormatError::WrongField("a part of a list of no bytes"));
         }
         parts.push(part);
     }

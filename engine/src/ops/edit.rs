@@ -39,6 +39,9 @@ impl TagChange {
 /// Puts `new` in place of `old`: the new one first, then the record that the old one was forgotten on purpose, then away with it.
 fn replace(session: &Session<'_>, old: &StoredSnapshot, mut new: Snapshot) -> Result<ObjectId> {
     let repository = session.repository();
+    if old.forgotten {
+        return Err(RepositoryError::Invalid(format!("snapshot {} was forgotten already", old.id.short())));
+    }
     if !old.confirmed {
         return Err(RepositoryError::Invalid(format!("snapshot {} is not confirmed: the next backup of its host finishes it", old.id.short())));
     }
@@ -60,7 +63,7 @@ fn replace(session: &Session<'_>, old: &StoredSnapshot, mut new: Snapshot) -> Re
     repository.put_control(ObjectKind::Forget, Sealed::Forget, &forget.encode())?;
     repository.store.barrier()?;
     repository.store.delete(&ObjectName::new(ObjectKind::Snapshot, old.id))?;
-    for name in repository.keys.confirmation_names(old.id) {
+    for name in repository.keys.confirmation_names(old.id, 0) {
         repository.store.delete(&ObjectName::new(ObjectKind::Confirmation, name))?;
     }
     repository.store.barrier()?;

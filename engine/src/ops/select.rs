@@ -62,11 +62,11 @@ pub fn components(path: &[u8]) -> Result<Vec<&[u8]>> {
 }
 
 fn is_good(stored: &StoredSnapshot) -> bool {
-    stored.confirmed && stored.snapshot.status != Status::Partial
+    stored.confirmed && !stored.forgotten && stored.snapshot.status != Status::Partial
 }
 
 /// The snapshot that `selector` means among `snapshots` (oldest first). `latest` counts only confirmed, whole ones if there
-/// are any; an id prefix finds whatever is there and looks at no filter.
+/// are any, and never one that was forgotten; an id prefix finds whatever is there and looks at no filter.
 pub fn find<'a>(snapshots: &'a [StoredSnapshot], filter: &Filter, selector: &str) -> Result<&'a StoredSnapshot> {
     let none = || RepositoryError::NoSnapshot(selector.to_owned());
     let back = match selector.strip_prefix("latest") {
@@ -75,7 +75,7 @@ pub fn find<'a>(snapshots: &'a [StoredSnapshot], filter: &Filter, selector: &str
         None => None,
     };
     if let Some(back) = back {
-        let fitting = || snapshots.iter().filter(|stored| filter.matches(&stored.snapshot));
+        let fitting = || snapshots.iter().filter(|stored| !stored.forgotten && filter.matches(&stored.snapshot));
         let any_good = fitting().any(is_good);
         return fitting().filter(|stored| !any_good || is_good(stored)).rev().nth(back).ok_or_else(none);
     }
@@ -102,6 +102,7 @@ mod tests {
         StoredSnapshot {
             id: ObjectId([n; 32]),
             confirmed,
+            forgotten: false,
             snapshot: Snapshot {
                 begun: time,
                 ended: time,
@@ -137,6 +138,13 @@ mod tests {
         assert_eq!(id("1212").unwrap(), 0x12);
         assert!(matches!(id("1"), Err(RepositoryError::Ambiguous(_))));
         assert!(matches!(id(""), Err(RepositoryError::NoSnapshot(_))));
+        let forget = |forgotten: [usize; 3]| {
+            let mut all = all.clone();
+            forgotten.iter().for_each(|at| all[*at].forgotten = true);
+            find(&all, &filter, "latest").map(|stored| stored.id.0[0]).ok()
+        };
+        assert_eq!(forget([2, 2, 2]), Some(0x11));
+        assert_eq!(forget([0, 1, 2]), Some(0x20), "an unconfirmed one rather than a forgotten one");
         let tagged = Filter { tags: vec![vec!["a".into(), "b".into()]], ..Filter::default() };
         assert_eq!(find(&all, &tagged, "latest").unwrap().id.0[0], 0x11);
         let host = Filter { hosts: vec!["h1".into()], ..Filter::default() };

@@ -58,7 +58,7 @@ impl Entries<'_> {
             }
             TreeNode::Split(parts) => {
                 if self.levels.len() >= LEVELS_MAX {
-                    return Err(damaged(id, "a directory split into too many levels"));
+                    return Err(RepositoryError::format(format!("tree {}", id.short()), FormatError::TooLarge("levels of a split directory")));
                 }
                 let (first, last) = (&parts[0], &parts[parts.len() - 1]);
                 if !fits(&first.first_name, &last.first_name) {
@@ -153,7 +153,7 @@ impl Extents<'_> {
             }
             TreeNode::Lists(parts) => {
                 if self.levels.len() >= LEVELS_MAX {
-                    return Err(damaged(id, "a list of too many levels"));
+                    return Err(RepositoryError::format(format!("tree {}", id.short()), FormatError::TooLarge("levels of a list")));
                 }
                 let sum = parts.iter().try_fold(0u64, |sum, part| sum.checked_add(part.length));
                 self.levels.push((parts.into_iter(), end));

@@ -9,7 +9,7 @@ use crate::format::error::Result as FormatResult;
 use crate::format::id::{ChunkId, ObjectId, TreeId};
 use crate::format::index::IndexedPack;
 use crate::format::layout::{ObjectKind, ObjectName};
-use crate::format::pack::{self, END_LENGTH, Geometry, PackKind, Table};
+use crate::format::pack::{self, END_LENGTH, End, Geometry, PackKind, Table};
 use crate::format::seal::SealKey;
 use crate::format::tree::TreeNode;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -103,10 +103,13 @@ impl<K: Copy + Eq + Hash, V: Clone> Recent<K, V> {
     }
 }
 
+/// Opened blocks by pack and number.
+type OpenedBlocks = Recent<(ObjectId, usize), Arc<Vec<u8>>>;
+
 /// Loads from packs; belongs to a repository.
 pub struct Loader {
     tables: Mutex<Recent<ObjectId, Arc<PackTable>>>,
-    blocks: Mutex<Recent<(ObjectId, usize), Arc<Vec<u8>>>>,
+    blocks: Mutex<OpenedBlocks>,
     keys: Mutex<HashMap<Vec<u8>, SealKey>>,
 }
 
@@ -120,30 +123,31 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Footer and table box, read from the end of the pack; from its front if the end is damaged.
-fn read_table_box(repository: &Repository, name: &ObjectName, length: u64) -> Result<(Geometry, Vec<u8>)> {
-    if length < 2 * END_LENGTH as u64 {
+/// Footer and table box, read from the end of the pack, and the table; by the pack's header if what the end says is damaged.
+fn read_table(repository: &Repository, name: &ObjectName, pack: &IndexedPack) -> Result<(Geometry, Vec<u8>, Table)> {
+    let length = pack.length;
+    if length < pack::PACK_LENGTH_MIN {
         return Err(RepositoryError::format(name, FormatError::Truncated));
     }
     let store = &*repository.store;
     let start = length.saturating_sub(SUFFIX);
     let suffix = store.get_range(name, start..length)?;
-    let usable = |geometry: Geometry| {
-        if geometry.pack_length == length { Ok(geometry) } else { Err(FormatError::BadStructure("the pack is not as long as it says")) }
+    let open = |end, bytes: &[u8]| -> Result<(Geometry, Vec<u8>, Table)> {
+        let geometry = Geometry::decode_end(bytes, end, pack.kind, length).map_err(RepositoryError::of(name))?;
+        let boxed = match geometry.table_offset.checked_sub(start) {
+            Some(offset) => suffix[offset as usize..(geometry.table_end() - start) as usize].to_vec(),
+            None => store.get_range(name, geometry.table_offset..geometry.table_end())?,
+        };
+        let table = pack::open_table(&repository.keys, &geometry, &boxed).map_err(RepositoryError::of(name))?;
+        Ok((geometry, boxed, table))
     };
-    let footer = Geometry::decode(&suffix[suffix.len() - END_LENGTH..]).and_then(usable);
-    let geometry = match footer {
-        Ok(geometry) => geometry,
-        Err(error) => {
+    match open(End::Footer, &suffix[suffix.len() - END_LENGTH..]) {
+        Err(error) if error.is_damage() => {
             let header = store.get_range(name, 0..END_LENGTH as u64)?;
-            Geometry::decode(&header).and_then(usable).map_err(|_| RepositoryError::format(name, error))?
+            open(End::Header, &header).map_err(|_| error)
         }
-    };
-    let boxed = match geometry.table_offset.checked_sub(start) {
-        Some(offset) => suffix[offset as usize..(geometry.table_end() - start) as usize].to_vec(),
-        None => store.get_range(name, geometry.table_offset..geometry.table_end())?,
-    };
-    Ok((geometry, boxed))
+        other => other,
+    }
 }
 
 impl Loader {
@@ -153,25 +157,18 @@ impl Loader {
             return Ok(table);
         }
         let name = pack_name(pack.kind, pack.id);
-        let open = |footer: FormatResult<Geometry>, boxed: &[u8]| {
-            let geometry = footer?;
-            if geometry.kind != pack.kind {
-                return Err(FormatError::BadStructure("another kind of pack than belongs here"));
-            }
-            Ok((geometry, pack::open_table(&repository.keys, &geometry, boxed)?))
-        };
         let cached = repository.cache.get(&repository.keys, &name, Cached::Table).and_then(|bytes| {
             let (end, boxed) = bytes.split_at_checked(END_LENGTH)?;
-            open(Geometry::decode(end), boxed).ok()
+            let geometry = Geometry::decode_end(end, End::Footer, pack.kind, pack.length).ok()?;
+            pack::open_table(&repository.keys, &geometry, boxed).ok()
         });
-        let (_, table) = match cached {
-            Some(found) => found,
+        let table = match cached {
+            Some(table) => table,
             None => {
-                let (geometry, boxed) = read_table_box(repository, &name, pack.length)?;
-                let opened = open(Ok(geometry), &boxed).map_err(RepositoryError::of(&name))?;
+                let (geometry, boxed, table) = read_table(repository, &name, pack).inspect_err(|error| repository.note(error))?;
                 let entry = [&geometry.footer()[..], &boxed].concat();
                 repository.cache.put(&repository.keys, Cached::Table, &[(name, &entry)]);
-                opened
+                table
             }
         };
         let bytes = table.chunks.len() * size_of::<pack::ChunkRow>() + table.blocks.len() * size_of::<pack::BlockRow>();

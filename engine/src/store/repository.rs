@@ -5,9 +5,9 @@ use super::error::{RepositoryError, Result};
 use super::host::Host;
 use super::load::Loader;
 use super::lookup::Lookup;
-use super::{Store, StoreErrorKind};
+use super::{Store, StoreError, StoreErrorKind};
 use crate::format::FormatError;
-use crate::format::config::Config;
+use crate::format::config::{Config, UNKNOWN_NUMBERS};
 use crate::format::control::{self, SealedBy};
 use crate::format::id::{ObjectId, RepositoryId};
 use crate::format::keys::{Key, KeyRing};
@@ -16,9 +16,9 @@ use crate::format::node::Time;
 use crate::format::seal::{Cipher, Sealed};
 use crate::format::slot::{self, Argon2Cost, SLOTS_MAX, Secret, Slot, SlotKind, SlotLabel, SlotRandom};
 use crate::format::snapshot::{Forget, Snapshot};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What decides about a new repository.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ pub struct InitOptions {
 
 impl Default for InitOptions {
     fn default() -> Self {
-        Self { cipher: Cipher::default(), pack_size_bytes: 32 << 20, host: String::new() }
+        Self { cipher: Cipher::default(), pack_size_bytes: 16 << 20, host: String::new() }
     }
 }
 
@@ -59,6 +59,8 @@ pub struct StoredSnapshot {
     pub snapshot: Snapshot,
     /// Its confirmation is there: everything it needs was seen to exist.
     pub confirmed: bool,
+    /// A forget record names it: it was removed on purpose, and is no good backup, no parent and never `latest`.
+    pub forgotten: bool,
 }
 
 /// All that a listing of snapshots gives.
@@ -66,7 +68,7 @@ pub struct StoredSnapshot {
 pub struct SnapshotList {
     /// Those that could be read, oldest first.
     pub snapshots: Vec<StoredSnapshot>,
-    /// Those that could not, and why.
+    /// Those that could not, and why; forget records too.
     pub damaged: Vec<(ObjectId, RepositoryError)>,
 }
 
@@ -84,6 +86,12 @@ pub struct Repository {
     pub(crate) lookup: Lookup,
     pub(crate) loader: Loader,
     slot: ObjectId,
+    left_out: Mutex<Vec<RepositoryError>>,
+    unwritable: Mutex<Option<Unwritable>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl std::fmt::Debug for Repository {
@@ -118,17 +126,21 @@ fn put_slot(store: &dyn Store, keys: &KeyRing, host: &dyn Host, host_name: &str,
     put_named(store, ObjectKind::Key, bytes)
 }
 
-/// The slots of a repository, each from whichever copy is good.
-fn slots(store: &dyn Store) -> Result<(BTreeMap<ObjectId, Slot>, usize)> {
-    let mut found = BTreeMap::new();
-    let mut bad = HashSet::new();
+/// The first slots of a repository in order of their names, each from whichever copy is good, and what was left out.
+fn slots(store: &dyn Store) -> Result<(BTreeMap<ObjectId, Slot>, Vec<RepositoryError>)> {
+    let mut copies: BTreeMap<ObjectId, Vec<(ObjectKind, u64)>> = BTreeMap::new();
     for kind in [ObjectKind::Key, ObjectKind::KeyCopy] {
-        let mut names = store.list(kind)?;
-        names.sort_unstable();
-        for (id, length) in names {
-            if found.contains_key(&id) || found.len() >= SLOTS_MAX {
-                continue;
-            }
+        for (id, length) in store.list(kind)? {
+            copies.entry(id).or_default().push((kind, length));
+        }
+    }
+    let (mut found, mut left_out) = (BTreeMap::new(), Vec::new());
+    if copies.len() > SLOTS_MAX {
+        left_out.push(RepositoryError::format(ObjectKind::Key.folder(), FormatError::TooLarge("more than 64 key slots, the others are not read")));
+    }
+    for (id, copies) in copies.into_iter().take(SLOTS_MAX) {
+        let mut damaged = None;
+        for (kind, length) in copies {
             let name = ObjectName::new(kind, id);
             let slot = if length > slot::SLOT_LENGTH_MAX as u64 {
                 Err(RepositoryError::format(name, FormatError::TooLarge("key slot")))
@@ -137,52 +149,92 @@ fn slots(store: &dyn Store) -> Result<(BTreeMap<ObjectId, Slot>, usize)> {
             };
             match slot {
                 Ok(slot) => {
-                    bad.remove(&id);
                     found.insert(id, slot);
+                    damaged = None;
+                    break;
                 }
-                Err(RepositoryError::Store(error)) if error.kind != StoreErrorKind::Missing && error.kind != StoreErrorKind::Corrupt => {
-                    return Err(error.into());
-                }
-                Err(_) => drop(bad.insert(id)),
+                Err(RepositoryError::Store(error)) if !is_about_one_object(&error) => return Err(error.into()),
+                Err(error) => damaged = Some(error),
             }
         }
+        left_out.extend(damaged);
     }
-    Ok((found, bad.len()))
+    Ok((found, left_out))
 }
 
-/// The configuration that counts. One that this program may not read under forbids reading, whatever its sequence:
-/// otherwise hiding the newest would be a way back to an older one.
-fn read_config(store: &dyn Store, keys: &KeyRing) -> Result<Config> {
-    let mut best: Option<(u64, ObjectId, Config)> = None;
-    let mut damaged = None;
+fn is_about_one_object(error: &StoreError) -> bool {
+    matches!(error.kind, StoreErrorKind::Missing | StoreErrorKind::Corrupt)
+}
+
+/// What the configurations of a repository come to.
+struct Configs {
+    /// The one that counts.
+    config: Config,
+    /// Why nobody may write by them.
+    unwritable: Option<Unwritable>,
+    /// Those that do not open.
+    left_out: Vec<RepositoryError>,
+}
+
+/// An object that forbids writing, and why.
+type Unwritable = (String, FormatError);
+
+/// Reads all configurations. One that this program may not read under forbids reading, and one that it may not write under writing,
+/// whatever their rank: otherwise hiding the newest would be a way back to an older one. A higher epoch ranks above any sequence:
+/// otherwise a holder of old keys could outrank the new ones.
+fn read_configs(store: &dyn Store, keys: &KeyRing) -> Result<Configs> {
+    let mut best: Option<(u32, u64, ObjectId, Config)> = None;
+    let mut write_features = BTreeSet::new();
+    let (mut unwritable, mut left_out) = (None, Vec::new());
     for (id, _) in store.list(ObjectKind::Config)? {
         let name = ObjectName::new(ObjectKind::Config, id);
-        let record = get_checked(store, &name).and_then(|bytes| control::open(keys, Sealed::Config, &bytes).map_err(RepositoryError::of(&name)));
-        match record {
-            Ok(record) => {
+        let opened = get_checked(store, &name).and_then(|bytes| {
+            let record = control::open(keys, Sealed::Config, &bytes).map_err(RepositoryError::of(&name))?;
+            Ok((control::stated_epoch(&bytes).map_err(RepositoryError::of(&name))?, record))
+        });
+        match opened {
+            Ok((epoch, record)) => {
                 let config = Config::decode(&record).map_err(RepositoryError::of(&name))?;
-                if best.as_ref().is_none_or(|(sequence, best_id, _)| (*sequence, *best_id) < (config.sequence, id)) {
-                    best = Some((config.sequence, id, config));
+                if config.repository != keys.repository {
+                    return Err(RepositoryError::format(name, FormatError::WrongRepository));
+                }
+                write_features.extend(config.write_features.iter().copied().filter(|feature| *feature != UNKNOWN_NUMBERS));
+                if best.as_ref().is_none_or(|(best_epoch, sequence, best_id, _)| (*best_epoch, *sequence, *best_id) < (epoch, config.sequence, id)) {
+                    best = Some((epoch, config.sequence, id, config));
                 }
             }
-            Err(RepositoryError::Store(error)) if error.kind != StoreErrorKind::Missing && error.kind != StoreErrorKind::Corrupt => return Err(error.into()),
-            Err(error) => damaged = Some(error),
+            Err(RepositoryError::Store(error)) if !is_about_one_object(&error) => return Err(error.into()),
+            Err(error) => {
+                if let RepositoryError::Format { object, error: reason } = &error
+                    && !error.is_damage()
+                {
+                    unwritable.get_or_insert((object.clone(), reason.clone()));
+                }
+                left_out.push(error);
+            }
         }
     }
-    match (best, damaged) {
-        (Some((.., config)), _) if config.repository == keys.repository => Ok(config),
-        (Some((_, id, _)), _) => Err(RepositoryError::format(ObjectName::new(ObjectKind::Config, id), FormatError::WrongRepository)),
-        (None, Some(error)) => Err(error),
-        // Reading needs no configuration; writing is refused (SPEC chapter 9).
-        (None, None) => Ok(Config {
-            repository: keys.repository,
-            created: Time::default(),
-            write_features: vec![0],
-            cipher: Cipher::default(),
-            pack_size_bytes: InitOptions::default().pack_size_bytes,
-            sequence: 0,
-        }),
-    }
+    let config = match best {
+        Some((.., config)) => {
+            write_features.extend(config.write_features.iter().copied());
+            Config { write_features: write_features.into_iter().collect(), ..config }
+        }
+        None => {
+            let missing = (ObjectKind::Config.folder().to_owned(), FormatError::MissingField("a configuration that opens"));
+            left_out.push(RepositoryError::format(&missing.0, missing.1.clone()));
+            unwritable.get_or_insert(missing);
+            // Reading needs no configuration (SPEC chapter 9).
+            Config {
+                repository: keys.repository,
+                created: Time::default(),
+                write_features: Vec::new(),
+                cipher: Cipher::default(),
+                pack_size_bytes: InitOptions::default().pack_size_bytes,
+                sequence: 0,
+            }
+        }
+    };
+    Ok(Configs { config, unwritable, left_out })
 }
 
 impl Repository {
@@ -222,43 +274,147 @@ impl Repository {
 
     /// Opens a repository with whichever of the secrets fits a slot; they are tried in order.
     pub fn open(store: Arc<dyn Store>, host: Arc<dyn Host>, secrets: &[Secret], cache_base: Option<&Path>) -> Result<Self> {
-        let (slots, damaged) = slots(&*store)?;
+        Self::open_slot(store, host, secrets, "", cache_base)
+    }
+
+    /// The same with those slots only whose names begin with `wanted`, in hex.
+    pub fn open_slot(store: Arc<dyn Store>, host: Arc<dyn Host>, secrets: &[Secret], wanted: &str, cache_base: Option<&Path>) -> Result<Self> {
+        let (slots, mut left_out) = slots(&*store)?;
+        let damaged = left_out.len();
         if slots.is_empty() && damaged == 0 {
             return Err(RepositoryError::NoRepository(store.location()));
         }
-        for secret in secrets {
-            for (id, slot) in slots.iter().filter(|(_, slot)| slot.kind == secret.kind()) {
+        let mut failed = None;
+        let mut opened = None;
+        'search: for secret in secrets {
+            for (id, slot) in slots.iter().filter(|(id, slot)| slot.kind == secret.kind() && id.to_hex().starts_with(wanted)) {
                 match slot.open(secret) {
                     Ok(keys) => {
-                        if let Some((other, _)) = slots.iter().find(|(_, other)| other.repository != keys.repository) {
-                            return Err(RepositoryError::format(ObjectName::new(ObjectKind::Key, *other), FormatError::WrongRepository));
-                        }
-                        let config = read_config(&*store, &keys)?;
-                        return Ok(Self::assemble(store, host, keys, config, *id, cache_base));
+                        opened = Some((secret, *id, keys));
+                        break 'search;
                     }
                     Err(FormatError::WrongKey) => {}
-                    Err(error) => return Err(RepositoryError::format(ObjectName::new(ObjectKind::Key, *id), error)),
+                    // Another slot may be whole.
+                    Err(error) => drop(failed.get_or_insert(RepositoryError::format(ObjectName::new(ObjectKind::Key, *id), error))),
                 }
             }
         }
-        Err(RepositoryError::WrongKey { location: store.location(), slots: slots.len(), damaged })
+        let Some((secret, mut id, mut keys)) = opened else {
+            return Err(failed.unwrap_or(RepositoryError::WrongKey { location: store.location(), slots: slots.len(), damaged }));
+        };
+        left_out.extend(failed);
+        let (own, foreign): (Vec<_>, Vec<_>) = slots.iter().partition(|(_, slot)| slot.repository == keys.repository);
+        for (other, slot) in foreign {
+            let error = RepositoryError::format(ObjectName::new(ObjectKind::Key, *other), FormatError::WrongRepository);
+            if slot.open(secret).is_ok() {
+                // Somebody mixed two repositories: whichever is read, it may be the wrong one.
+                return Err(error);
+            }
+            left_out.push(error);
+        }
+        let mut configs = read_configs(&*store, &keys)?;
+        let newest = own.iter().map(|(_, slot)| slot.label_epoch()).max().unwrap_or_default();
+        if newest > keys.epoch() || matches!(configs.unwritable, Some((_, FormatError::UnknownEpoch(_)))) {
+            // The slot is from before a rotation. The secret may open one from after it too.
+            let first = id;
+            for (other, slot) in own.into_iter().filter(|(other, _)| wanted.is_empty() && **other != first) {
+                if let Ok(more) = slot.open(secret)
+                    && more.epoch() > keys.epoch()
+                {
+                    (id, keys) = (*other, more);
+                }
+            }
+            configs = read_configs(&*store, &keys)?;
+            if newest > keys.epoch() {
+                configs.unwritable.get_or_insert((ObjectKind::Key.folder().to_owned(), FormatError::UnknownEpoch(newest)));
+            }
+        }
+        left_out.append(&mut configs.left_out);
+        let repository = Self::assemble(store, host, keys, configs.config, id, cache_base);
+        *lock(&repository.left_out) = left_out;
+        *lock(&repository.unwritable) = configs.unwritable;
+        Ok(repository)
     }
 
     fn assemble(store: Arc<dyn Store>, host: Arc<dyn Host>, keys: KeyRing, config: Config, slot: ObjectId, cache_base: Option<&Path>) -> Self {
         let cache = cache_base.map_or_else(Cache::none, |base| Cache::open(base, keys.repository));
-        Self { store, keys: Arc::new(keys), config, host, cache, lookup: Lookup::default(), loader: Loader::default(), slot }
+        Self {
+            store,
+            keys: Arc::new(keys),
+            config,
+            host,
+            cache,
+            lookup: Lookup::default(),
+            loader: Loader::default(),
+            slot,
+            left_out: Mutex::default(),
+            unwritable: Mutex::default(),
+        }
     }
 
-    /// Refuses to write where the repository asks of writers what this program does not know.
+    /// Refuses to write where the repository asks of writers what this program does not know, and where keys were used that are newer than ours.
     pub fn check_writable(&self) -> Result<()> {
+        if let Some((object, error)) = &*lock(&self.unwritable) {
+            return Err(RepositoryError::format(object, error.clone()));
+        }
         self.config.write_features.first().map_or(Ok(()), |feature| Err(RepositoryError::CannotWrite(*feature)))
+    }
+
+    /// What was ignored so far because it is damaged or foreign, and not needed; told once, to be shown to people.
+    pub fn take_left_out(&self) -> Vec<RepositoryError> {
+        std::mem::take(&mut lock(&self.left_out))
+    }
+
+    /// Remembers what is ignored.
+    pub(crate) fn leave_out(&self, error: RepositoryError) {
+        lock(&self.left_out).push(error);
+    }
+
+    /// Remembers that an object is of a higher epoch than we have keys for: from then on nothing is written (SPEC chapter 5).
+    pub(crate) fn note(&self, error: &RepositoryError) {
+        if let RepositoryError::Format { object, error: error @ FormatError::UnknownEpoch(_) } = error {
+            lock(&self.unwritable).get_or_insert((object.clone(), error.clone()));
+        }
     }
 
     /// Reads a control object and opens it.
     pub(crate) fn control(&self, kind: ObjectKind, sealed: Sealed, id: ObjectId) -> Result<Vec<u8>> {
         let name = ObjectName::new(kind, id);
         let bytes = get_checked(&*self.store, &name)?;
-        control::open(&self.keys, sealed, &bytes).map_err(RepositoryError::of(&name))
+        self.open_control(&name, sealed, &bytes)
+    }
+
+    fn open_control(&self, name: &ObjectName, sealed: Sealed, bytes: &[u8]) -> Result<Vec<u8>> {
+        control::open(&self.keys, sealed, bytes).map_err(RepositoryError::of(name)).inspect_err(|error| self.note(error))
+    }
+
+    /// All objects of a small kind, in order of their names, from the cache where it holds them; those that are gone meanwhile are left out.
+    fn all_of(&self, kind: ObjectKind) -> Result<Vec<(ObjectName, Result<Vec<u8>>)>> {
+        let mut names: Vec<ObjectId> = self.store.list(kind)?.into_iter().map(|(id, _)| id).collect();
+        names.sort_unstable();
+        let mut cached = if names.is_empty() { HashMap::new() } else { self.cache.get_all(&self.keys, kind) };
+        let (mut all, mut fresh) = (Vec::new(), Vec::new());
+        for id in names {
+            let name = ObjectName::new(kind, id);
+            let bytes = match cached.remove(&id) {
+                Some(bytes) => Ok(bytes),
+                None => match get_checked(&*self.store, &name) {
+                    Err(RepositoryError::Store(error)) if error.kind == StoreErrorKind::Missing => continue,
+                    bytes => bytes.inspect(|_| fresh.push(all.len())),
+                },
+            };
+            all.push((name, bytes));
+        }
+        let fresh: Vec<(ObjectName, &[u8])> =
+            fresh.into_iter().filter_map(|at| all.get(at)).filter_map(|(name, bytes)| Some((*name, &bytes.as_ref().ok()?[..]))).collect();
+        if !fresh.is_empty() {
+            self.cache.put(&self.keys, Cached::Whole, &fresh);
+        }
+        let gone: Vec<ObjectName> = cached.into_keys().map(|id| ObjectName::new(kind, id)).collect();
+        if !gone.is_empty() {
+            self.cache.forget(&gone);
+        }
+        Ok(all)
     }
 
     /// Seals a record under the control key and puts it.
@@ -270,59 +426,59 @@ impl Repository {
 
     /// All snapshots, oldest first; from the cache where it holds them.
     pub fn snapshots(&self) -> Result<SnapshotList> {
-        // Confirmations are listed after the snapshots, so that every snapshot seen here that is confirmed by now counts as such.
-        let mut names: Vec<ObjectId> = self.store.list(ObjectKind::Snapshot)?.into_iter().map(|(id, _)| id).collect();
-        names.sort_unstable();
+        // Confirmations are listed after the snapshots, so that every snapshot seen here that is confirmed by now counts as such;
+        // forget records too, so that one which was just replaced is not shown as a good one beside its replacement.
+        let snapshots = self.all_of(ObjectKind::Snapshot)?;
         let confirmed: HashSet<ObjectId> = self.store.list(ObjectKind::Confirmation)?.into_iter().map(|(id, _)| id).collect();
-        let mut cached = self.cache.get_all(&self.keys, ObjectKind::Snapshot);
-        let mut fresh: Vec<(ObjectName, Vec<u8>)> = Vec::new();
         let mut list = SnapshotList::default();
-        for id in names {
-            let name = ObjectName::new(ObjectKind::Snapshot, id);
-            let bytes = match cached.remove(&id) {
-                Some(bytes) => Ok(bytes),
-                None => get_checked(&*self.store, &name).inspect(|bytes| fresh.push((name, bytes.clone()))),
-            };
+        let forgotten: HashSet<ObjectId> = self.forget_records(&mut list.damaged)?.into_iter().map(|forget| forget.snapshot).collect();
+        for (name, bytes) in snapshots {
             let snapshot = bytes.and_then(|bytes| {
-                let record = control::open(&self.keys, Sealed::Snapshot, &bytes).map_err(RepositoryError::of(&name))?;
-                Snapshot::decode(&record).map_err(RepositoryError::of(&name))
+                let record = self.open_control(&name, Sealed::Snapshot, &bytes)?;
+                let epoch = control::stated_epoch(&bytes).map_err(RepositoryError::of(&name))?;
+                Ok((epoch, Snapshot::decode(&record).map_err(RepositoryError::of(&name))?))
             });
             match snapshot {
-                Ok(snapshot) => {
-                    let confirmed = self.keys.confirmation_names(id).any(|name| confirmed.contains(&name));
-                    list.snapshots.push(StoredSnapshot { id, snapshot, confirmed });
+                Ok((epoch, snapshot)) => {
+                    let confirmed = self.keys.confirmation_names(name.id, epoch).any(|name| confirmed.contains(&name));
+                    list.snapshots.push(StoredSnapshot { id: name.id, snapshot, confirmed, forgotten: forgotten.contains(&name.id) });
                 }
-                // Removed between listing and reading.
-                Err(RepositoryError::Store(error)) if error.kind == StoreErrorKind::Missing => {}
-                Err(error) => list.damaged.push((id, error)),
+                Err(error) => list.damaged.push((name.id, error)),
             }
-        }
-        let fresh: Vec<(ObjectName, &[u8])> = fresh.iter().map(|(name, bytes)| (*name, &bytes[..])).collect();
-        if !fresh.is_empty() {
-            self.cache.put(&self.keys, Cached::Whole, &fresh);
-        }
-        let gone: Vec<ObjectName> = cached.into_keys().map(|id| ObjectName::new(ObjectKind::Snapshot, id)).collect();
-        if !gone.is_empty() {
-            self.cache.forget(&gone);
         }
         list.snapshots.sort_by_key(|stored| (stored.snapshot.begun, stored.snapshot.sequence, stored.id));
         Ok(list)
     }
 
-    /// All forget records that can be read.
-    pub fn forgotten(&self) -> Result<Vec<Forget>> {
-        let mut forgotten = Vec::new();
-        for (id, _) in self.store.list(ObjectKind::Forget)? {
-            let name = ObjectName::new(ObjectKind::Forget, id);
-            let record = self.control(ObjectKind::Forget, Sealed::Forget, id)?;
-            forgotten.push(Forget::decode(&record).map_err(RepositoryError::of(&name))?);
+    fn forget_records(&self, damaged: &mut Vec<(ObjectId, RepositoryError)>) -> Result<Vec<Forget>> {
+        let mut records = Vec::new();
+        for (name, bytes) in self.all_of(ObjectKind::Forget)? {
+            let forget = bytes
+                .and_then(|bytes| self.open_control(&name, Sealed::Forget, &bytes))
+                .and_then(|record| Forget::decode(&record).map_err(RepositoryError::of(&name)));
+            match forget {
+                Ok(forget) => records.push(forget),
+                Err(error) => damaged.push((name.id, error)),
+            }
         }
-        Ok(forgotten)
+        Ok(records)
+    }
+
+    /// All forget records that can be read; what is wrong with the others is in [`SnapshotList::damaged`].
+    pub fn forgotten(&self) -> Result<Vec<Forget>> {
+        self.forget_records(&mut Vec::new())
+    }
+
+    /// The slots that belong to this repository.
+    fn own_slots(&self) -> Result<BTreeMap<ObjectId, Slot>> {
+        let (mut slots, _) = slots(&*self.store)?;
+        slots.retain(|_, slot| slot.repository == self.keys.repository);
+        Ok(slots)
     }
 
     /// The key slots.
     pub fn key_slots(&self) -> Result<Vec<SlotInfo>> {
-        let (slots, _) = slots(&*self.store)?;
+        let slots = self.own_slots()?;
         Ok(slots.into_iter().map(|(id, slot)| SlotInfo { id, kind: slot.kind, label: slot.label(&self.keys).ok(), current: id == self.slot }).collect())
     }
 
@@ -336,7 +492,7 @@ impl Repository {
 
     /// Removes a key slot, both copies; never the last one that opens.
     pub fn remove_key(&self, id: ObjectId) -> Result<()> {
-        let (slots, _) = slots(&*self.store)?;
+        let slots = self.own_slots()?;
         if !slots.contains_key(&id) {
             return Err(RepositoryError::Invalid(format!("there is no key slot {}", id.short())));
         }
@@ -370,7 +526,7 @@ impl Repository {
         if secrets.is_empty() {
             return Err(RepositoryError::Invalid("a repository needs at least one key".to_owned()));
         }
-        let (old, _) = slots(&*self.store)?;
+        let old = self.own_slots()?;
         let mut roots = self.keys.roots().to_vec();
         roots.push(Key(self.host.random()));
         let keys = KeyRing::new(self.keys.repository, roots);

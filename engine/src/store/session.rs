@@ -2,7 +2,9 @@
 
 use super::error::{RepositoryError, Result};
 use super::load::pack_name;
-use super::repository::{Repository, put_named};
+use super::repository::{Repository, get_checked, put_named};
+use super::{StoreError, StoreErrorKind};
+use crate::format::FormatError;
 use crate::format::compress::Compression;
 use crate::format::control::{self, SealedBy};
 use crate::format::id::{ObjectId, TreeId};
@@ -17,7 +19,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Size in bytes of packs of trees: small, since they are read at random.
-const META_PACK_BYTES: usize = 8 << 20;
+const META_PACK_BYTES: usize = 4 << 20;
+/// Room reserved for a pack under construction, mostly never touched. Above 32 MiB the C library always maps such a buffer by itself
+/// and gives it back as soon as the pack is put; smaller ones it may keep in its heap.
+const PACK_RESERVE_BYTES: usize = 33 << 20;
 /// Size in bytes that blocks of trees are filled to.
 pub const TREE_BLOCK_BYTES: usize = 256 << 10;
 /// Size in bytes that blocks of small files are filled to.
@@ -138,12 +143,7 @@ impl<'r> Session<'r> {
         }
         if let Some(place) = self.repository.loader.known(self.repository, kind, name)? {
             let pack = &place.pack;
-            let mut relied = lock(&self.relied);
-            if !relied.contains_key(&pack.id) {
-                let length =
-                    self.repository.lookup.find(self.repository, name)?.iter().find(|(found, _)| found.id == pack.id).map_or(0, |(found, _)| found.length);
-                relied.insert(pack.id, IndexedPack { id: pack.id, kind, length });
-            }
+            lock(&self.relied).entry(pack.id).or_insert(IndexedPack { id: pack.id, kind, length: pack.length });
             return Ok(false);
         }
         Ok(lock(&self.claims[side(kind)]).insert(*name))
@@ -180,7 +180,7 @@ impl<'r> Session<'r> {
             let is_full = |open: &mut PackBuilder| open.estimated_length() + sealed.bytes.len() > target || open.chunks() + sealed.chunks.len() > CHUNKS_MAX;
             // The right to put is taken while the packer is held: at most one pack is on its way and one is being filled.
             let full = packer.take_if(is_full).map(|open| (open, lock(&self.puts[side(kind)])));
-            packer.get_or_insert_with(|| PackBuilder::new(kind, self.id, key, target)).push(&sealed);
+            packer.get_or_insert_with(|| PackBuilder::new(kind, self.id, key, target.max(PACK_RESERVE_BYTES))).push(&sealed);
             full
         };
         if let Some((open, _right)) = full {
@@ -274,13 +274,18 @@ impl<'r> Session<'r> {
         let stored = list.snapshots.iter().filter(|stored| stored.snapshot.writer == self.writer).map(|stored| (stored.snapshot.sequence, stored.id));
         let forgotten = self.repository.forgotten()?;
         let forgotten = forgotten.iter().filter(|forget| forget.writer == self.writer).map(|forget| (forget.sequence, forget.snapshot));
-        Ok(stored.chain(forgotten).max().map_or((1, None), |(sequence, id)| (sequence + 1, Some(id))))
+        let Some((last, id)) = stored.chain(forgotten).max() else { return Ok((1, None)) };
+        let next =
+            last.checked_add(1).ok_or_else(|| RepositoryError::Invalid(format!("the numbers of the snapshots of {:?} have come to their end", self.writer)))?;
+        Ok((next, Some(id)))
     }
 
     /// Puts a snapshot, sees that everything it needs exists, and confirms it. [`Session::finish`] must have returned.
     /// `taken_from`: the snapshot whose chunks were taken without a look.
     pub fn commit(&self, snapshot: &Snapshot, taken_from: Option<ObjectId>) -> Result<Committed> {
         let repository = self.repository;
+        // Objects of a higher epoch may have been met since the session began.
+        repository.check_writable()?;
         let grease: [u8; 4] = repository.host.random();
         let record = snapshot.encode((grease[1] < 64).then_some(grease));
         let bytes =
@@ -289,30 +294,39 @@ impl<'r> Session<'r> {
         self.stored_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         let id = put_named(&*repository.store, ObjectKind::Snapshot, bytes)?;
         repository.store.barrier()?;
-        let unconfirmed = self.check_and_confirm(id, taken_from).err();
+        let relied: Vec<IndexedPack> = lock(&self.relied).values().copied().collect();
+        let unconfirmed = confirm(repository, id, &relied, taken_from).err();
         Ok(Committed { id, unconfirmed })
     }
+}
 
-    /// The post-check. Its order is load-bearing: first the sweeps, then existence (SPEC chapter 15).
-    fn check_and_confirm(&self, id: ObjectId, taken_from: Option<ObjectId>) -> Result<()> {
-        let repository = self.repository;
-        if let Some((sweep, _)) = repository.store.list(ObjectKind::Sweep)?.first() {
-            let name = ObjectName::new(ObjectKind::Sweep, *sweep);
-            return Err(RepositoryError::format(name, crate::format::FormatError::Unsupported { what: "sweep record", number: 0 }));
+/// The post-check. Its order is load-bearing: first the sweeps, then existence (SPEC chapter 15).
+pub(crate) fn confirm(repository: &Repository, id: ObjectId, relied: &[IndexedPack], taken_from: Option<ObjectId>) -> Result<()> {
+    for (sweep, _) in repository.store.list(ObjectKind::Sweep)? {
+        let name = ObjectName::new(ObjectKind::Sweep, sweep);
+        let opened = get_checked(&*repository.store, &name)
+            .and_then(|bytes| control::open_sweep(&repository.keys, &bytes).map_err(RepositoryError::of(&name)))
+            .inspect_err(|error| repository.note(error));
+        match opened {
+            // Somebody sweeps, and this program does not know what a sweep asks of it.
+            Ok(_) => return Err(RepositoryError::format(name, FormatError::Unsupported { what: "sweep record", number: 0 })),
+            Err(RepositoryError::Store(error)) if error.kind == StoreErrorKind::Missing => {}
+            // Whoever can write to the store can put anything there: what does not open is no sweep.
+            Err(error) if error.is_damage() => repository.leave_out(error),
+            Err(error) => return Err(error),
         }
-        let relied: Vec<IndexedPack> = lock(&self.relied).values().copied().collect();
-        for pack in relied {
-            repository.exists(&pack)?;
-        }
-        if let Some(parent) = taken_from {
-            let name = ObjectName::new(ObjectKind::Snapshot, parent);
-            if repository.store.stat(&name)?.is_none() {
-                return Err(super::StoreError::new(super::StoreErrorKind::Missing, name, "the parent snapshot was removed while this one was made").into());
-            }
-        }
-        let confirmation = repository.keys.confirmation(repository.keys.epoch(), id).map_err(|error| RepositoryError::format("new confirmation", error))?;
-        put_named(&*repository.store, ObjectKind::Confirmation, confirmation)?;
-        repository.store.barrier()?;
-        Ok(())
     }
+    for pack in relied {
+        repository.exists(pack)?;
+    }
+    if let Some(parent) = taken_from {
+        let name = ObjectName::new(ObjectKind::Snapshot, parent);
+        if repository.store.stat(&name)?.is_none() {
+            return Err(StoreError::new(StoreErrorKind::Missing, name, "the parent snapshot was removed while this one was made").into());
+        }
+    }
+    let confirmation = repository.keys.confirmation(repository.keys.epoch(), id).map_err(|error| RepositoryError::format("new confirmation", error))?;
+    put_named(&*repository.store, ObjectKind::Confirmation, confirmation)?;
+    repository.store.barrier()?;
+    Ok(())
 }

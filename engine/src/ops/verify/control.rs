@@ -23,33 +23,36 @@ pub fn check(repository: &Repository, report: &Report, cancel: &Cancel) -> Resul
     all.slots()?;
     all.each(ObjectKind::Config, |bytes| Config::decode(&control::open(&repository.keys, Sealed::Config, bytes)?).map(drop))?;
     all.each(ObjectKind::Index, |bytes| Segment::decode(&control::open(&repository.keys, Sealed::Index, bytes)?).map(drop))?;
-    let snapshots = all.each(ObjectKind::Snapshot, |bytes| Snapshot::decode(&control::open(&repository.keys, Sealed::Snapshot, bytes)?))?;
+    let snapshots = all.each(ObjectKind::Snapshot, |bytes| {
+        let record = control::open(&repository.keys, Sealed::Snapshot, bytes)?;
+        Ok((control::stated_epoch(bytes)?, Snapshot::decode(&record)?))
+    })?;
     let forgotten = all.each(ObjectKind::Forget, |bytes| Forget::decode(&control::open(&repository.keys, Sealed::Forget, bytes)?))?;
     let forgotten: Vec<Forget> = forgotten.into_iter().map(|(_, forget)| forget).collect();
-    let mut confirmed: HashSet<ObjectId> = all.each(ObjectKind::Confirmation, |_| Ok(()))?.into_iter().map(|(id, ())| id).collect();
+    // Snapshots that are confirmed, with the latest epoch in which that was said.
+    let mut confirmed: HashMap<ObjectId, u32> = HashMap::new();
+    for (_, (snapshot, epoch)) in all.each(ObjectKind::Confirmation, |bytes| repository.keys.read_confirmation(bytes))? {
+        confirmed.entry(snapshot).and_modify(|latest| *latest = epoch.max(*latest)).or_insert(epoch);
+    }
     let sweeps = repository.store.list(ObjectKind::Sweep)?.len();
     if sweeps > 0 {
         report.note(&ObjectKind::Sweep.folder(), &format!("{sweeps} sweep records, made by a newer program"));
     }
     let mut stored: Vec<StoredSnapshot> = snapshots
         .into_iter()
-        .map(|(id, snapshot)| {
-            let names: Vec<ObjectId> = repository.keys.confirmation_names(id).collect();
-            let is_confirmed = names.iter().any(|name| confirmed.contains(name));
-            confirmed.retain(|name| !names.contains(name));
-            StoredSnapshot { id, snapshot, confirmed: is_confirmed }
+        .map(|(id, (epoch, snapshot))| {
+            let is_confirmed = confirmed.get(&id).is_some_and(|confirmed| *confirmed >= epoch);
+            let is_forgotten = forgotten.iter().any(|forget| forget.snapshot == id);
+            StoredSnapshot { id, snapshot, confirmed: is_confirmed, forgotten: is_forgotten }
         })
         .collect();
-    for forget in &forgotten {
-        let names: Vec<ObjectId> = repository.keys.confirmation_names(forget.snapshot).collect();
-        confirmed.retain(|name| !names.contains(name));
-    }
+    let listed: HashSet<ObjectId> = repository.store.list(ObjectKind::Snapshot)?.into_iter().map(|(id, _)| id).collect();
+    confirmed.retain(|id, _| !listed.contains(id) && forgotten.iter().all(|forget| forget.snapshot != *id));
     if !confirmed.is_empty() {
         report.note(&ObjectKind::Confirmation.folder(), &format!("{} confirmations of snapshots that are not there", confirmed.len()));
     }
     stored.sort_by_key(|stored| (stored.snapshot.begun, stored.snapshot.sequence, stored.id));
     states(&stored, report);
-    let listed = repository.store.list(ObjectKind::Snapshot)?.into_iter().map(|(id, _)| id).collect();
     chains(&stored, &forgotten, &listed, report);
     Ok(stored)
 }
@@ -75,11 +78,12 @@ impl Control<'_> {
                 Ok(object) => found.push((id, object)),
                 // Removed between listing and reading.
                 Err(RepositoryError::Store(error)) if error.kind == StoreErrorKind::Missing => {}
-                Err(RepositoryError::Format { error, .. }) => {
-                    let hint = if kind == ObjectKind::Index { " (it is only a hint: nothing is lost by it)" } else { "" };
-                    self.report.blame(DamageKind::Control, &name, &format!("{error}{hint}"));
+                Err(error) if concerns_one_object(&error) => {
+                    self.report.fault(DamageKind::Control, &name, &error);
+                    if kind == ObjectKind::Index {
+                        self.report.blame(DamageKind::Control, &name, &"it is only a hint: nothing is lost by it");
+                    }
                 }
-                Err(error) if concerns_one_object(&error) => drop(self.report.blame(DamageKind::Control, &name, &error)),
                 Err(error) => return Err(error),
             }
         }
@@ -96,7 +100,7 @@ impl Control<'_> {
             for (id, (repository, label)) in slots {
                 *copies.entry(id).or_default() += 1;
                 if repository != self.repository.keys.repository {
-                    self.report.blame(DamageKind::Control, &ObjectName::new(kind, id), &FormatError::WrongRepository);
+                    self.report.note(&ObjectName::new(kind, id), &FormatError::WrongRepository);
                 } else if let Some(error) = label {
                     self.report.note(&ObjectName::new(kind, id), &format!("its label cannot be read: {error}"));
                 }
@@ -118,7 +122,9 @@ fn states(snapshots: &[StoredSnapshot], report: &Report) {
             Status::Incomplete => report.note(&name, &format!("incomplete: {} entries could not be read when it was made", stored.snapshot.missing)),
             Status::Partial => report.note(&name, &"partial: made before its run ended"),
         }
-        if !stored.confirmed {
+        if stored.forgotten {
+            report.note(&name, &"forgotten: its removal was recorded, but it is still there");
+        } else if !stored.confirmed {
             report.note(&name, &"unconfirmed: its run did not get to the end of its checks");
         }
     }

@@ -84,7 +84,7 @@ impl<'a> Ground<'a> {
             let table = match self.repository.loader.table(self.repository, present) {
                 Ok(table) => table,
                 Err(error) if concerns_one_object(&error) => {
-                    self.report.blame(DamageKind::Pack, &pack_name(kind, pack.id), &error);
+                    self.report.fault(DamageKind::Pack, &pack_name(kind, pack.id), &error);
                     why.get_or_insert_with(unusable);
                     continue;
                 }
@@ -140,7 +140,7 @@ impl<'a> Ground<'a> {
             let plain = match self.repository.loader.cached_block(self.repository, &place.pack, place.block) {
                 Ok(plain) => plain,
                 Err(error) if concerns_one_object(&error) => {
-                    self.report.blame(DamageKind::Pack, &place.pack.name(), &error);
+                    self.report.fault(DamageKind::Pack, &place.pack.name(), &error);
                     lock(&self.bad).insert((place.pack.id, place.block));
                     continue;
                 }
@@ -149,7 +149,9 @@ impl<'a> Ground<'a> {
             return match TreeNode::decode(&plain[place.offset..place.offset + place.length as usize]) {
                 Ok(node) => Ok(Some(node)),
                 Err(error) => {
-                    self.lose_tree(id, &error.to_string());
+                    let name = format!("tree {}", id.short());
+                    let damage = self.report.fault(DamageKind::Tree, &name, &RepositoryError::format(&name, error));
+                    self.report.lose(Lost::Tree(id), damage);
                     Ok(None)
                 }
             };

@@ -4,7 +4,7 @@ use super::ground::Ground;
 use super::report::{DamageKind, Lost};
 use crate::format::id::TreeId;
 use crate::format::index::IndexedPack;
-use crate::format::pack::{self, BlockRow, END_LENGTH, Geometry, PackKind, Table};
+use crate::format::pack::{self, BlockRow, END_LENGTH, End, Geometry, PackKind, Table};
 use crate::ops::monitor::Progress;
 use crate::ops::parallel::{lock, parallel};
 use crate::ops::walk::concerns_one_object;
@@ -26,7 +26,7 @@ fn get(ground: &Ground<'_>, pack: &IndexedPack, range: std::ops::Range<u64>) -> 
     match ground.repository.store.get_range(&name, range).map_err(RepositoryError::from) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if concerns_one_object(&error) => {
-            ground.report.blame(DamageKind::Pack, &name, &error);
+            ground.report.fault(DamageKind::Pack, &name, &error);
             Ok(None)
         }
         Err(error) => Err(error),
@@ -35,8 +35,9 @@ fn get(ground: &Ground<'_>, pack: &IndexedPack, range: std::ops::Range<u64>) -> 
 
 /// Looks at both ends of a pack and opens its table, from the store and no cache. `None` if the pack cannot be read at all.
 pub fn ends(ground: &Ground<'_>, pack: &IndexedPack) -> Result<Option<Table>> {
+    let name = pack_name(pack.kind, pack.id);
     let blame = |what: &str| {
-        ground.report.blame(DamageKind::Pack, &pack_name(pack.kind, pack.id), &what);
+        ground.report.blame(DamageKind::Pack, &name, &what);
     };
     if pack.length < 2 * END_LENGTH as u64 {
         blame("it is cut short");
@@ -46,28 +47,24 @@ pub fn ends(ground: &Ground<'_>, pack: &IndexedPack) -> Result<Option<Table>> {
     let Some(suffix) = get(ground, pack, start..pack.length)? else { return Ok(None) };
     let Some(header) = get(ground, pack, 0..END_LENGTH as u64)? else { return Ok(None) };
     let footer = &suffix[suffix.len() - END_LENGTH..];
-    let read = |end: &[u8], is_header: bool| {
-        let geometry = Geometry::decode(end).ok().filter(|geometry| geometry.pack_length == pack.length && geometry.kind == pack.kind)?;
-        let expected = if is_header { geometry.header() } else { geometry.footer() };
-        (expected == end).then_some(geometry)
-    };
-    let geometry = match (read(&header, true), read(footer, false)) {
-        (Some(header), Some(footer)) => {
+    let read = |bytes: &[u8], end: End| Geometry::decode_end(bytes, end, pack.kind, pack.length);
+    let geometry = match (read(&header, End::Header), read(footer, End::Footer)) {
+        (Ok(header), Ok(footer)) => {
             if header != footer {
                 blame("its header and footer contradict each other");
             }
             footer
         }
-        (Some(header), None) => {
+        (Ok(header), Err(_)) => {
             blame("its footer is damaged (the header still serves)");
             header
         }
-        (None, Some(footer)) => {
+        (Err(_), Ok(footer)) => {
             blame("its header is damaged (the footer still serves)");
             footer
         }
-        (None, None) => {
-            blame("it is cut short, or both its ends are damaged");
+        (Err(_), Err(error)) => {
+            ground.report.fault(DamageKind::Pack, &name, &RepositoryError::format(name, error));
             return Ok(None);
         }
     };
@@ -81,7 +78,7 @@ pub fn ends(ground: &Ground<'_>, pack: &IndexedPack) -> Result<Option<Table>> {
     match pack::open_table(&ground.repository.keys, &geometry, &boxed) {
         Ok(table) => Ok(Some(table)),
         Err(error) => {
-            blame(&format!("its table: {error}"));
+            ground.report.fault(DamageKind::Pack, &name, &RepositoryError::format("its table", error));
             Ok(None)
         }
     }
@@ -141,7 +138,7 @@ fn read_pack(ground: &Ground<'_>, indexed: &IndexedPack, buffer: &mut Vec<u8>, t
             boxes.into_par_iter().enumerate().for_each_init(Vec::new, |plain, (at, boxed)| {
                 plain.clear();
                 if let Err(error) = ground.repository.loader.open_block(ground.repository, pack, number + at, boxed, plain) {
-                    ground.report.blame(DamageKind::Pack, &name, &error);
+                    ground.report.fault(DamageKind::Pack, &name, &error);
                     lock(&ground.bad).insert((pack.id, number + at));
                 }
             });

@@ -2,6 +2,7 @@
 
 use crate::format::id::{ChunkId, ObjectId, TreeId};
 use crate::ops::parallel::lock;
+use crate::store::error::RepositoryError;
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::Mutex;
@@ -26,6 +27,8 @@ pub enum DamageKind {
     Tree,
     /// A chunk of contents.
     Chunk,
+    /// No damage, but nothing that could be verified either: it needs a newer program, or newer keys.
+    Unsupported,
 }
 
 /// A path that cannot be restored whole.
@@ -105,6 +108,16 @@ impl Report {
             faults.push(what);
         }
         number
+    }
+
+    /// An object could not be read: damage, or not understood. Returns the number of that damage.
+    pub fn fault(&self, kind: DamageKind, object: &dyn Display, error: &RepositoryError) -> usize {
+        let kind = if error.is_damage() { kind } else { DamageKind::Unsupported };
+        // The object stands beside it already.
+        match error {
+            RepositoryError::Format { object: named, error } if *named == object.to_string() => self.blame(kind, object, error),
+            error => self.blame(kind, object, error),
+        }
     }
 
     /// Something cannot be read because of a damage.

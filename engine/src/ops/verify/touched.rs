@@ -68,14 +68,10 @@ fn find_in(ground: &Ground<'_>, snapshot: ObjectId, root: TreeId, clean: &mut Ha
         };
         steps.push(Step::Close(id));
         dirty.push(false);
-        let mut extents_of = |extents: &[Extent], path: &[u8]| {
-            for extent in extents {
-                if let Extent::Chunk { id, length } = extent
-                    && touch(&Lost::Chunk(*id, *length), path)
-                {
-                    mark(&mut dirty);
-                }
-            }
+        let mut is_dirty = false;
+        let is_touched = |extents: &[Extent], path: &[u8]| {
+            let is_lost = |extent: &Extent| matches!(extent, Extent::Chunk { id, length } if touch(&Lost::Chunk(*id, *length), path));
+            extents.iter().filter(|extent| is_lost(extent)).count() > 0
         };
         match node {
             TreeNode::Directory(nodes) => {
@@ -83,15 +79,18 @@ fn find_in(ground: &Ground<'_>, snapshot: ObjectId, root: TreeId, clean: &mut Ha
                     let path = || join(&path, &node.name);
                     match &node.content {
                         Content::None => {}
-                        Content::Extents(extents) => extents_of(extents, &path()),
-                        Content::List(id) if touch(&Lost::List(*id, node.metadata.size), &path()) => mark(&mut dirty),
+                        Content::Extents(extents) => is_dirty |= is_touched(extents, &path()),
+                        Content::List(id) if touch(&Lost::List(*id, node.metadata.size), &path()) => is_dirty = true,
                         Content::List(id) | Content::Directory(id) => steps.push(Step::Open(*id, path())),
                     }
                 }
             }
             TreeNode::Split(parts) => steps.extend(parts.iter().rev().map(|part| Step::Open(part.id, path.clone()))),
             TreeNode::Lists(parts) => steps.extend(parts.iter().rev().map(|part| Step::Open(part.id, path.clone()))),
-            TreeNode::List(extents) => extents_of(&extents, &path),
+            TreeNode::List(extents) => is_dirty = is_touched(&extents, &path),
+        }
+        if is_dirty {
+            mark(&mut dirty);
         }
     }
     Ok(())

@@ -17,7 +17,7 @@ use std::path::Path;
 #[derive(Default)]
 struct Seen {
     top: Vec<u8>,
-    /// `name/` for entered directories, `name` for leaves, `..` for left ones.
+    /// `name/` for entered directories, `name` for leaves.
     order: Vec<String>,
     stats: HashMap<Vec<u8>, (Stat, Arc<dyn SourceDir>)>,
     skipped: Vec<(String, Skipped)>,

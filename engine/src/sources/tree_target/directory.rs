@@ -223,26 +223,28 @@ impl TargetDir for Directory {
 
     fn file(&self, name: &[u8], fresh: bool) -> io::Result<Box<dyn TargetFile>> {
         let (descriptor, text) = (self.descriptor()?, component(name)?);
-        let found = Self::look(&descriptor, &text)?;
-        if found.as_ref().and_then(type_of) == Some(NodeType::Directory) {
-            return Err(Errno::ISDIR.into());
-        }
-        let fd = match &found {
-            Some(found) if !fresh => {
-                only_name(found)?;
-                self.open_existing(&descriptor, &text)?
-            }
-            _ => {
-                if found.is_some() {
-                    unlink(&self.tree, &descriptor, &text, AtFlags::empty())?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        let create = || self.tree.open_at(descriptor.fd.as_fd(), &text, flags, Mode::RUSR | Mode::WUSR);
+        // Most files of a restore are new, and a file made by us alone has no other name: one call.
+        let fd = match descriptor.softly(Soft::Directory, create) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let found = statx_at(descriptor.fd.as_fd(), &text)?;
+                if type_of(&found) == Some(NodeType::Directory) {
+                    return Err(Errno::ISDIR.into());
                 }
-                let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-                let mode = Mode::RUSR | Mode::WUSR;
-                descriptor.softly(Soft::Directory, || self.tree.open_at(descriptor.fd.as_fd(), &text, flags, mode))?
+                if fresh {
+                    unlink(&self.tree, &descriptor, &text, AtFlags::empty())?;
+                    descriptor.softly(Soft::Directory, create)?
+                } else {
+                    only_name(&found)?;
+                    let fd = self.open_existing(&descriptor, &text)?;
+                    // Between the look and the opening others may have been busy: what was opened is what counts.
+                    only_name(&statx_of(fd.as_fd())?)?;
+                    fd
+                }
             }
+            created => created?,
         };
-        // Between the look and the opening others may have been busy: what was opened is what counts.
-        only_name(&statx_of(fd.as_fd())?)?;
         Ok(Box::new(File { fd, tree: Arc::clone(&self.tree) }))
     }
 

@@ -47,8 +47,17 @@ pub fn thaw(handle: Handle<'_>) -> io::Result<bool> {
 /// [`Loss`]; an error means that the entry could not even be looked at.
 pub fn dress(handle: Handle<'_>, metadata: &Metadata, ownership: &Ownership) -> io::Result<Vec<Loss>> {
     let mut losses = Losses::default();
-    if let Err(error) = thaw(handle) {
-        losses.add("flags", error);
+    let mut flags = handle.flags().unwrap_or_else(|error| {
+        if metadata.flags != 0 {
+            losses.add("flags", error);
+        }
+        None
+    });
+    if let Some(now) = flags.filter(|now| now & FROZEN != 0) {
+        match handle.set_flags(now & !FROZEN) {
+            Ok(()) => flags = Some(now & !FROZEN),
+            Err(error) => losses.add("flags", error),
+        }
     }
     let before = statx_of(handle.fd())?;
     let (uid, gid) = ownership.of(metadata);
@@ -80,7 +89,7 @@ pub fn dress(handle: Handle<'_>, metadata: &Metadata, ownership: &Ownership) -> 
     }
     let has_flags = matches!(metadata.node_type, NodeType::File | NodeType::Directory);
     if has_flags {
-        set_flags(handle, KEPT_FLAGS & !FROZEN, metadata.flags, &mut losses);
+        set_flags(handle, flags, KEPT_FLAGS & !FROZEN, metadata.flags, &mut losses);
     }
     losses.unless("mtime", handle.set_mtime(metadata.mtime));
     // Some file systems take everything and keep half of it (owners on vfat, odd seconds, years beyond 2106): ask what came of it.
@@ -95,7 +104,8 @@ pub fn dress(handle: Handle<'_>, metadata: &Metadata, ownership: &Ownership) -> 
         losses.add("mtime", "the file system kept another");
     }
     if has_flags && metadata.flags & FROZEN != 0 {
-        set_flags(handle, FROZEN, metadata.flags, &mut losses);
+        let now = handle.flags().ok().flatten();
+        set_flags(handle, now, FROZEN, metadata.flags, &mut losses);
     }
     Ok(losses.0)
 }
@@ -144,8 +154,8 @@ fn without_acl(mode: u32, acl: &[u8]) -> u32 {
     mode & !0o070 | group << 3
 }
 
-/// Makes the flags in `mask` those of `wanted`, all at once or, where that is refused, one by one, and tells of each that is not so in the end.
-fn set_flags(handle: Handle<'_>, mask: u32, wanted: u32, losses: &mut Losses) {
+/// Makes the flags in `mask`, `now` being all there are, those of `wanted`, all at once or, where that is refused, one by one, and tells of each that is not so in the end.
+fn set_flags(handle: Handle<'_>, now: Option<u32>, mask: u32, wanted: u32, losses: &mut Losses) {
     let mut why: Option<io::Error> = None;
     let mut set = |flags: u32| {
         if let Err(error) = handle.set_flags(flags) {
@@ -154,7 +164,7 @@ fn set_flags(handle: Handle<'_>, mask: u32, wanted: u32, losses: &mut Losses) {
         handle.flags().ok().flatten().unwrap_or(0)
     };
     let wanted = wanted & mask;
-    let Some(mut now) = handle.flags().ok().flatten() else {
+    let Some(mut now) = now else {
         if wanted != 0 {
             losses.add(&name_flags(wanted), "not to be had here");
         }

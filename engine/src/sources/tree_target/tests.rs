@@ -406,3 +406,27 @@ fn as_nobody_dresses() {
     assert_eq!(top.dress(b"shut", &own(NodeType::Directory, 0o100)).unwrap(), []);
     top.remove(b"shut").unwrap();
 }
+
+/// `cargo test --release -p vault-engine --lib by_hand -- --ignored --nocapture`, under `strace -c -f` to count calls.
+#[test]
+#[ignore = "by hand: measures writing and dressing 100,000 files"]
+fn write_by_hand() {
+    let home = tempfile::tempdir_in("/var/tmp").unwrap();
+    let top = target(home.path());
+    let metadata = own(NodeType::File, 0o644);
+    let start = std::time::Instant::now();
+    for directory in 0..1_000 {
+        let inner = top.directory(format!("{directory}").as_bytes()).unwrap();
+        for file in 0..100 {
+            let file = inner.file(format!("{file}").as_bytes(), false).unwrap();
+            file.write_at(&[7; 4096], 0).unwrap();
+            assert_eq!(file.dress(&metadata).unwrap(), []);
+        }
+    }
+    eprintln!("{:.1} us a file", start.elapsed().as_secs_f64() * 10.0);
+    let start = std::time::Instant::now();
+    for directory in 0..1_000 {
+        top.remove(format!("{directory}").as_bytes()).unwrap();
+    }
+    eprintln!("{:.1} us a file removed", start.elapsed().as_secs_f64() * 10.0);
+}

@@ -1,0 +1,380 @@
+//! A repository: opened with a secret, its chunks found through the packs' own tables.
+
+use crate::config::Config;
+use crate::control;
+use crate::fault::{Fault, Result, Rule, fail};
+use crate::keys::{Bytes16, Bytes32, Class, Roots, hex, kh};
+use crate::pack::Pack;
+use crate::slot::{self, Secret, Slot};
+use crate::snapshot::{Forget, Snapshot, confirmation_names, read_confirmation};
+use crate::store::{Place, Store};
+use crate::tree::Node;
+use crate::walk::Trees;
+use std::collections::HashSet;
+use std::path::Path;
+use std::rc::Rc;
+
+/// Where one copy of a chunk lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Location {
+    name: Bytes32,
+    pack: u32,
+    block: u32,
+    offset: u32,
+    length: u32,
+}
+
+/// A pack that has been found.
+pub struct Found {
+    /// Its name.
+    pub name: Bytes32,
+    /// Its table; the chunk rows are dropped once they are in the map.
+    pub pack: Pack,
+}
+
+/// A small store of plaintexts, the last used first.
+struct Cache<K> {
+    entries: Vec<(K, Rc<Vec<u8>>)>,
+    bytes: usize,
+    most: usize,
+}
+
+impl<K: PartialEq> Cache<K> {
+    fn new(most: usize) -> Cache<K> {
+        Cache { entries: Vec::new(), bytes: 0, most }
+    }
+
+    fn get(&mut self, key: &K) -> Option<Rc<Vec<u8>>> {
+        let position = self.entries.iter().position(|(other, _)| other == key)?;
+        let entry = self.entries.remove(position);
+        let plain = entry.1.clone();
+        self.entries.insert(0, entry);
+        Some(plain)
+    }
+
+    fn put(&mut self, key: K, plain: Rc<Vec<u8>>) {
+        self.bytes += plain.len();
+        self.entries.insert(0, (key, plain));
+        while self.entries.len() > 1 && (self.bytes > self.most || self.entries.len() > 256) {
+            if let Some((_, old)) = self.entries.pop() {
+                self.bytes -= old.len();
+            }
+        }
+    }
+}
+
+/// A snapshot in its repository.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// The name of its object.
+    pub name: Bytes32,
+    /// Its record.
+    pub snapshot: Snapshot,
+    /// Whether a good confirmation is there.
+    pub confirmed: bool,
+    /// Whether a forget record names it.
+    pub forgotten: bool,
+}
+
+/// An open repository.
+pub struct Repository {
+    store: Store,
+    id: Bytes16,
+    roots: Roots,
+    config: Option<Config>,
+    packs: Vec<Found>,
+    chunks: [Vec<Location>; 2],
+    blocks: Cache<(u32, u32)>,
+    trees: Cache<Bytes32>,
+    problems: Vec<Fault>,
+}
+
+fn side(class: Class) -> usize {
+    match class {
+        Class::Data => 0,
+        Class::Tree => 1,
+    }
+}
+
+impl Repository {
+    /// Opens the repository in a directory: key slots, configurations, and every pack's table.
+    pub fn open(directory: &Path, secret: &Secret) -> Result<Repository> {
+        let store = Store::new(directory);
+        let mut problems = Vec::new();
+        let (id, roots) = open_slots(&store, secret, &mut problems)?;
+        let mut repository = Repository {
+            store,
+            id,
+            roots,
+            config: None,
+            packs: Vec::new(),
+            chunks: [Vec::new(), Vec::new()],
+            blocks: Cache::new(64 << 20),
+            trees: Cache::new(64 << 20),
+            problems,
+        };
+        repository.read_configs()?;
+        repository.map_packs(Class::Tree)?;
+        repository.map_packs(Class::Data)?;
+        Ok(repository)
+    }
+
+    /// The repository id.
+    pub fn id(&self) -> &Bytes16 {
+        &self.id
+    }
+
+    /// The root keys.
+    pub fn roots(&self) -> &Roots {
+        &self.roots
+    }
+
+    /// The directory of objects.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The configuration that counts.
+    pub fn config(&self) -> Option<&Config> {
+        self.config.as_ref()
+    }
+
+    /// The packs whose tables could be read.
+    pub fn packs(&self) -> &[Found] {
+        &self.packs
+    }
+
+    /// What was found damaged or unsupported while opening.
+    pub fn problems(&self) -> &[Fault] {
+        &self.problems
+    }
+
+    /// Opens a control object at a place.
+    pub fn control(&self, place: Place, name: &Bytes32, kinds: &[u8]) -> Result<Vec<u8>> {
+        let bytes = self.store.read(place, name, control::MAX_LEN)?;
+        control::open(&bytes, kinds, &self.roots, &self.id).map_err(|fault| fault.of(&place.object(name)))
+    }
+
+    fn read_configs(&mut self) -> Result<()> {
+        let mut best: Option<(u64, Bytes32, Config)> = None;
+        for name in self.store.list(Place::Config)? {
+            let object = Place::Config.object(&name);
+            let record = match self.control(Place::Config, &name, &[control::CONFIGURATION]) {
+                Ok(record) => record,
+                Err(fault) => {
+                    self.problems.push(fault.of(&object));
+                    continue;
+                }
+            };
+            // It is authentic: what it forbids is forbidden.
+            let config = Config::parse(&record, &self.id).map_err(|fault| fault.of(&object))?;
+            if best.as_ref().is_none_or(|(sequence, other, _)| (*sequence, *other) < (config.sequence, name)) {
+                best = Some((config.sequence, name, config));
+            }
+        }
+        if best.is_none() {
+            self.problems.push(Fault::new(Rule::Missing, "no configuration opens").of("config"));
+        }
+        self.config = best.map(|(_, _, config)| config);
+        Ok(())
+    }
+
+    fn map_packs(&mut self, class: Class) -> Result<()> {
+        let place = Place::of_packs(class);
+        for name in self.store.list(place)? {
+            let object = place.object(&name);
+            let mut last = Fault::new(Rule::Missing, "the object cannot be opened");
+            let mut found = None;
+            for copy in self.store.ranges(place, &name) {
+                match Pack::open(&copy, class, &self.roots, &self.id) {
+                    Ok(pack) => {
+                        found = Some(pack);
+                        break;
+                    }
+                    Err(fault) => last = fault,
+                }
+            }
+            let Some(mut pack) = found else {
+                self.problems.push(last.of(&object));
+                continue;
+            };
+            self.problems.extend(pack.problems.drain(..).map(|fault| fault.of(&object)));
+            let number = self.packs.len() as u32;
+            for (block, row) in (0..).zip(&pack.blocks) {
+                let mut offset = 0;
+                for ordinal in row.first..row.first + row.chunks {
+                    let chunk = &pack.chunks[ordinal as usize];
+                    let location = Location { name: chunk.name, pack: number, block, offset, length: chunk.plain };
+                    self.chunks[side(class)].push(location);
+                    offset += chunk.plain;
+                }
+            }
+            pack.chunks = Vec::new();
+            self.packs.push(Found { name, pack });
+        }
+        self.chunks[side(class)].sort_unstable();
+        Ok(())
+    }
+
+    fn copies(&self, class: Class, name: &Bytes32) -> Vec<Location> {
+        let all = &self.chunks[side(class)];
+        let start = all.partition_point(|location| location.name < *name);
+        all[start..].iter().take_while(|location| location.name == *name).copied().collect()
+    }
+
+    /// The plain lengths that packs state for a chunk.
+    pub fn stated_lengths(&self, class: Class, name: &Bytes32) -> Vec<u64> {
+        self.copies(class, name).iter().map(|location| u64::from(location.length)).collect()
+    }
+
+    fn block(&mut self, location: Location) -> Result<Rc<Vec<u8>>> {
+        let key = (location.pack, location.block);
+        if let Some(plain) = self.blocks.get(&key) {
+            return Ok(plain);
+        }
+        let found = &self.packs[location.pack as usize];
+        let place = Place::of_packs(found.pack.class);
+        let object = place.object(&found.name);
+        let mut last = Fault::new(Rule::Missing, "the object is not there any more");
+        for copy in self.store.ranges(place, &found.name) {
+            match found.pack.block(&copy, location.block as usize, &self.roots, &self.id) {
+                Ok(plain) => {
+                    let plain = Rc::new(plain);
+                    self.blocks.put(key, plain.clone());
+                    return Ok(plain);
+                }
+                Err(fault) => last = fault,
+            }
+        }
+        Err(last.of(&format!("{object} block {}", location.block)))
+    }
+
+    /// A chunk, from any pack where it can be opened, compared with its name.
+    pub fn chunk(&mut self, class: Class, name: &Bytes32) -> Result<Vec<u8>> {
+        let naming = self.roots.naming(class);
+        let mut last = Fault::new(Rule::Missing, "no pack has the chunk");
+        for location in self.copies(class, name) {
+            let block = match self.block(location) {
+                Ok(block) => block,
+                Err(fault) => {
+                    last = fault;
+                    continue;
+                }
+            };
+            let start = location.offset as usize;
+            let bytes = block.get(start..start + location.length as usize).unwrap_or_default();
+            if kh(&naming, &[bytes]) == *name {
+                return Ok(bytes.to_vec());
+            }
+            last = Fault::new(Rule::WrongName, "a chunk is not what its name says");
+        }
+        Err(last.of(&format!("chunk {}", hex(name))))
+    }
+
+    /// All forget records that can be read, and what is wrong with the others.
+    pub fn forgets(&self) -> Result<(Vec<Forget>, Vec<Fault>)> {
+        let (mut forgets, mut faults) = (Vec::new(), Vec::new());
+        for name in self.store.list(Place::Forget)? {
+            let record = self.control(Place::Forget, &name, &[control::FORGET]);
+            match record.and_then(|record| Forget::parse(&record)) {
+                Ok(forget) => forgets.push(forget),
+                Err(fault) => faults.push(fault.of(&Place::Forget.object(&name))),
+            }
+        }
+        Ok((forgets, faults))
+    }
+
+    /// All snapshots that can be read, by begun time, and what is wrong with the others.
+    pub fn snapshots(&self) -> Result<(Vec<Listed>, Vec<Fault>)> {
+        let (forgets, mut faults) = self.forgets()?;
+        let forgotten: HashSet<Bytes32> = forgets.iter().map(|forget| forget.snapshot).collect();
+        let mut listed = Vec::new();
+        for name in self.store.list(Place::Snapshots)? {
+            let record = self.control(Place::Snapshots, &name, &[control::SNAPSHOT]);
+            match record.and_then(|record| Snapshot::parse(&record)) {
+                Ok(snapshot) => listed.push(Listed {
+                    name,
+                    snapshot,
+                    confirmed: self.is_confirmed(&name),
+                    forgotten: forgotten.contains(&name),
+                }),
+                Err(fault) => faults.push(fault.of(&Place::Snapshots.object(&name))),
+            }
+        }
+        listed.sort_by_key(|listed| (listed.snapshot.begun, listed.name));
+        Ok((listed, faults))
+    }
+
+    fn is_confirmed(&self, snapshot: &Bytes32) -> bool {
+        let Ok(names) = confirmation_names(&self.roots, &self.id, snapshot) else { return false };
+        names.iter().any(|name| {
+            let bytes = self.store.read(Place::Confirmed, name, 124);
+            bytes.and_then(|bytes| read_confirmation(&bytes, &self.roots, &self.id)).is_ok_and(|named| named == *snapshot)
+        })
+    }
+
+    /// The snapshot that `latest` or a prefix of its name calls.
+    pub fn find(&self, call: &str) -> Result<Listed> {
+        let (listed, _) = self.snapshots()?;
+        if call == "latest" {
+            let wanted = listed.iter().rfind(|listed| !listed.forgotten).or(listed.last());
+            return wanted.cloned().ok_or(Fault::new(Rule::Missing, "no snapshot can be read"));
+        }
+        let mut matching = listed.into_iter().filter(|listed| hex(&listed.name).starts_with(call));
+        match (matching.next(), matching.next()) {
+            (Some(listed), None) => Ok(listed),
+            (None, _) => fail(Rule::Missing, format!("no readable snapshot {call}")),
+            _ => fail(Rule::Missing, format!("{call} calls several snapshots")),
+        }
+    }
+}
+
+impl Trees for Repository {
+    fn tree(&mut self, name: &Bytes32) -> Result<Rc<Vec<u8>>> {
+        if let Some(plain) = self.trees.get(name) {
+            return Ok(plain);
+        }
+        let plain = Rc::new(self.chunk(Class::Tree, name)?);
+        Node::parse(&plain).map_err(|fault| fault.of(&format!("tree {}", hex(name))))?;
+        self.trees.put(*name, plain.clone());
+        Ok(plain)
+    }
+}
+
+/// Reads the slots and opens one.
+fn open_slots(store: &Store, secret: &Secret, problems: &mut Vec<Fault>) -> Result<(Bytes16, Roots)> {
+    let mut slots = Vec::new();
+    let names = store.list(Place::Keys)?;
+    if names.len() > slot::MAX_SLOTS {
+        problems.push(Fault::new(Rule::TooLarge, "more than 64 key slots; the first 64 are read").of("keys"));
+    }
+    for name in names.iter().take(slot::MAX_SLOTS) {
+        let object = Place::Keys.object(name);
+        match store.read(Place::Keys, name, slot::MAX_LEN).and_then(|bytes| Slot::parse(&bytes)) {
+            Ok(slot) => slots.push((object, slot)),
+            Err(fault) => problems.push(fault.of(&object)),
+        }
+    }
+    let Some(id) = slots.first().map(|(_, slot)| slot.id) else {
+        return Err(Fault::new(Rule::Missing, "no key slot can be read").of("keys"));
+    };
+    if let Some((object, _)) = slots.iter().find(|(_, slot)| slot.id != id) {
+        return Err(Fault::new(Rule::BadStructure, "key slots of different repositories").of(object));
+    }
+    let mut last = Fault::new(Rule::WrongKey, "the secret opens no key slot").of("keys");
+    for (object, slot) in &slots {
+        match slot.open(secret) {
+            Ok(roots) => {
+                for (object, slot) in &slots {
+                    if let Err(fault) = slot.label(&roots) {
+                        problems.push(Fault { detail: format!("label: {}", fault.detail), ..fault }.of(object));
+                    }
+                }
+                return Ok((id, roots));
+            }
+            Err(fault) if fault.rule == Rule::WrongKey => {}
+            Err(fault) => last = fault.of(object),
+        }
+    }
+    Err(last)
+}
