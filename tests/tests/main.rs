@@ -3,3 +3,4 @@
 
 mod golden_repositories;
 mod vectors;
+mod writers;
