@@ -405,7 +405,8 @@ impl Repository {
             };
             all.push((name, bytes));
         }
-        let fresh: Vec<(ObjectName, &[u8])> = fresh.into_iter().filter_map(|at| all.get(at)).filter_map(|(name, bytes)| Some((*name, &bytes.as_ref().ok()?[..]))).collect();
+        let fresh: Vec<(ObjectName, &[u8])> =
+            fresh.into_iter().filter_map(|at| all.get(at)).filter_map(|(name, bytes)| Some((*name, &bytes.as_ref().ok()?[..]))).collect();
         if !fresh.is_empty() {
             self.cache.put(&self.keys, Cached::Whole, &fresh);
         }

@@ -277,7 +277,8 @@ impl<'r> Session<'r> {
         let forgotten = self.repository.forgotten()?;
         let forgotten = forgotten.iter().filter(|forget| forget.writer == self.writer).map(|forget| (forget.sequence, forget.snapshot));
         let Some((last, id)) = stored.chain(forgotten).max() else { return Ok((1, None)) };
-        let next = last.checked_add(1).ok_or_else(|| RepositoryError::Invalid(format!("the numbers of the snapshots of {:?} have come to their end", self.writer)))?;
+        let next =
+            last.checked_add(1).ok_or_else(|| RepositoryError::Invalid(format!("the numbers of the snapshots of {:?} have come to their end", self.writer)))?;
         Ok((next, Some(id)))
     }
 
