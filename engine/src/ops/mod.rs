@@ -2,11 +2,17 @@
 
 pub mod backup;
 pub mod browse;
+pub mod confirm;
 pub mod diff;
 pub mod edit;
 pub mod monitor;
+mod parallel;
+pub mod restore;
 pub mod select;
 pub mod source;
 pub mod stats;
 pub mod target;
 pub mod walk;
+
+#[cfg(test)]
+mod testing;

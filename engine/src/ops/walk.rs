@@ -21,12 +21,6 @@ fn damaged(id: TreeId, what: &'static str) -> RepositoryError {
     RepositoryError::format(format!("tree {}", id.short()), FormatError::BadStructure(what))
 }
 
-/// One level of a split directory: the parts still to come, and how many entries there will have been after the current one.
-struct Level {
-    parts: IntoIter<Part>,
-    until: u64,
-}
-
 /// The entries of a directory in byte order of their names, however it is split.
 ///
 /// An error is no end: what the damaged node holds is left out, and the parts after it follow. Whoever needs the directory whole stops at the
@@ -34,21 +28,21 @@ struct Level {
 pub struct Entries<'r> {
     repository: &'r Repository,
     root: Option<TreeId>,
-    levels: Vec<Level>,
+    /// The parts still to come of each level.
+    levels: Vec<IntoIter<Part>>,
     leaf: IntoIter<Node>,
-    count: u64,
 }
 
 /// The entries of the directory whose node is `id`.
 pub fn entries(repository: &Repository, id: TreeId) -> Entries<'_> {
-    Entries { repository, root: Some(id), levels: Vec::new(), leaf: Vec::new().into_iter(), count: 0 }
+    Entries { repository, root: Some(id), levels: Vec::new(), leaf: Vec::new().into_iter() }
 }
 
 impl Entries<'_> {
     /// Loads a node, the whole directory's or the part's that begins with `first_name`, and checks it against what stands above and after it.
     fn load(&mut self, id: TreeId, part: Option<&Part>) -> Result<()> {
         // Names in this node stay below the first name of whatever comes next.
-        let limit = self.levels.iter().rev().find_map(|level| level.parts.as_slice().first()).map(|next| next.first_name.as_slice());
+        let limit = self.levels.iter().rev().find_map(|parts| parts.as_slice().first()).map(|next| next.first_name.as_slice());
         let fits = |first: &[u8], last: &[u8]| part.is_none_or(|part| part.first_name == first) && limit.is_none_or(|limit| last < limit);
         match self.repository.tree(id)? {
             TreeNode::Directory(nodes) => {
@@ -74,7 +68,7 @@ impl Entries<'_> {
                 if sum.is_none() || part.is_some_and(|part| Some(part.entries) != sum) {
                     return Err(damaged(id, "a part of a directory with another number of entries than promised"));
                 }
-                self.levels.push(Level { parts: parts.into_iter(), until: self.count });
+                self.levels.push(parts.into_iter());
             }
             TreeNode::List(_) | TreeNode::Lists(_) => return Err(damaged(id, "a list where a directory belongs")),
         }
@@ -95,20 +89,16 @@ impl Iterator for Entries<'_> {
     fn next(&mut self) -> Option<Result<Node>> {
         loop {
             if let Some(node) = self.leaf.next() {
-                self.count += 1;
                 return Some(Ok(node));
             }
             let loaded = if let Some(root) = self.root.take() {
                 self.load(root, None)
             } else {
-                let level = self.levels.last_mut()?;
-                let Some(part) = level.parts.next() else {
+                let Some(part) = self.levels.last_mut()?.next() else {
                     self.levels.pop();
                     continue;
                 };
-                level.until = level.until.saturating_add(part.entries);
-                let until = level.until;
-                self.load(part.id, Some(&part)).inspect_err(|_| self.count = until)
+                self.load(part.id, Some(&part))
             };
             if let Err(error) = loaded {
                 if !concerns_one_object(&error) {
@@ -263,11 +253,6 @@ pub fn find_path<'c>(repository: &Repository, root: TreeId, components: impl Int
     Ok(None)
 }
 
-/// The components of a path as people write it: `/home/me/` is `home`, `me`.
-pub fn components(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    path.split(|byte| *byte == b'/').filter(|name| !name.is_empty())
-}
-
 /// Whoever is led through a tree by [`walk`]: `enter`, then what lies in the directory in byte order of the names (directories among it as their
 /// own `enter` … `leave`), then `leave`. Paths are raw bytes, as in the snapshot. An `Err` ends the walk.
 pub trait Visit {
@@ -316,3 +301,7 @@ pub fn walk(repository: &Repository, root: TreeId, path: &[u8], visit: &mut dyn 
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -50,18 +50,12 @@ impl Mark {
         let mut parts = text.splitn(2, |&byte| byte == b':');
         let name = parts.next()?.to_vec();
         crate::sources::system::component(&name).ok()?;
-        Some(Self {
-            name,
-            header: parts.next().map(<[u8]>::to_vec),
-        })
+        Some(Self { name, header: parts.next().map(<[u8]>::to_vec) })
     }
 
     /// The tag of <https://bford.info/cachedir/>.
     fn cache() -> Self {
-        Self {
-            name: b"CACHEDIR.TAG".to_vec(),
-            header: Some(b"Signature: 8a477f597d28d172789f06886806bc55".to_vec()),
-        }
+        Self { name: b"CACHEDIR.TAG".to_vec(), header: Some(b"Signature: 8a477f597d28d172789f06886806bc55".to_vec()) }
     }
 }
 
@@ -79,35 +73,18 @@ pub struct FileSource {
 impl FileSource {
     /// Looks up all paths. The first that does not exist (or cannot be reached) is the error; whether to go on without it is the caller's choice.
     pub fn new(options: Options) -> Result<Self, PathError> {
-        let mut paths = options
-            .paths
-            .iter()
-            .map(|path| paths::absolute(path))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut paths = options.paths.iter().map(|path| paths::absolute(path)).collect::<Result<Vec<_>, _>>()?;
         paths.sort_unstable();
         paths.dedup();
         let identity = |path: &PathBuf| {
-            let found = rustix::fs::statx(
-                rustix::fs::CWD,
-                path,
-                AtFlags::empty(),
-                StatxFlags::BASIC_STATS,
-            )
-            .ok()?;
+            let found = rustix::fs::statx(rustix::fs::CWD, path, AtFlags::empty(), StatxFlags::BASIC_STATS).ok()?;
             Some(Identity::of(&found))
         };
         let own = options.own.iter().filter_map(identity).collect();
         let mut marks = options.exclude_if_present.clone();
         marks.extend(options.exclude_caches.then(Mark::cache));
         let wanted = Wanted::of(paths.iter().map(Vec::as_slice));
-        Ok(Self {
-            options,
-            marks,
-            paths,
-            wanted,
-            own,
-            shared: Arc::default(),
-        })
+        Ok(Self { options, marks, paths, wanted, own, shared: Arc::default() })
     }
 }
 

@@ -23,13 +23,8 @@ impl StreamSource {
     /// `mtime`, and this process as owner. A path that has `.`, `..`, a NUL or no name at all in it is `InvalidInput`.
     pub fn new(path: &[u8], reader: Box<dyn Read + Send>, mtime: Time) -> io::Result<Self> {
         let relative = path.strip_prefix(b"/").unwrap_or(path);
-        let names: Vec<Vec<u8>> = relative
-            .split(|&byte| byte == b'/')
-            .map(<[u8]>::to_vec)
-            .collect();
-        names
-            .iter()
-            .try_for_each(|name| component(name).map(drop))?;
+        let names: Vec<Vec<u8>> = relative.split(|&byte| byte == b'/').map(<[u8]>::to_vec).collect();
+        names.iter().try_for_each(|name| component(name).map(drop))?;
         let stat = Stat {
             node_type: NodeType::File,
             mode: 0o600,
@@ -43,46 +38,25 @@ impl StreamSource {
             link_group: None,
             device: (0, 0),
         };
-        Ok(Self {
-            names,
-            stat,
-            reader: Arc::new(Mutex::new(Some(reader))),
-        })
+        Ok(Self { names, stat, reader: Arc::new(Mutex::new(Some(reader))) })
     }
 }
 
 impl std::fmt::Debug for StreamSource {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("StreamSource")
-            .field("names", &self.names)
-            .finish_non_exhaustive()
+        formatter.debug_struct("StreamSource").field("names", &self.names).finish_non_exhaustive()
     }
 }
 
 impl Source for StreamSource {
     fn walk(&self, visitor: &mut dyn Visitor) -> Result<(), Stop> {
-        let directory_stat = Stat {
-            node_type: NodeType::Directory,
-            mode: 0o700,
-            ..self.stat
-        };
-        let (file, directories) = self
-            .names
-            .split_last()
-            .expect("a path was split into at least one name");
+        let directory_stat = Stat { node_type: NodeType::Directory, mode: 0o700, ..self.stat };
+        let (file, directories) = self.names.split_last().expect("a path was split into at least one name");
         let mut path = Vec::new();
         let mut entered = 0;
         for name in directories {
-            let dir: Arc<dyn SourceDir> = Arc::new(StreamDir {
-                path: path.clone(),
-                file: None,
-            });
-            if !visitor.enter(Item {
-                name,
-                stat: &directory_stat,
-                dir: &dir,
-            })? {
+            let dir: Arc<dyn SourceDir> = Arc::new(StreamDir { path: path.clone(), file: None });
+            if !visitor.enter(Item { name, stat: &directory_stat, dir: &dir })? {
                 break;
             }
             entered += 1;
@@ -90,28 +64,14 @@ impl Source for StreamSource {
             path.extend_from_slice(name);
         }
         if entered == directories.len() {
-            let dir: Arc<dyn SourceDir> = Arc::new(StreamDir {
-                path,
-                file: Some((file.clone(), Arc::clone(&self.reader))),
-            });
-            visitor.leaf(Item {
-                name: file,
-                stat: &self.stat,
-                dir: &dir,
-            })?;
+            let dir: Arc<dyn SourceDir> = Arc::new(StreamDir { path, file: Some((file.clone(), Arc::clone(&self.reader))) });
+            visitor.leaf(Item { name: file, stat: &self.stat, dir: &dir })?;
         }
         (0..entered).try_for_each(|_| visitor.leave())
     }
 
     fn paths(&self) -> Vec<Vec<u8>> {
-        vec![
-            self.names
-                .iter()
-                .flat_map(|name| [&b"/"[..], name])
-                .flatten()
-                .copied()
-                .collect(),
-        ]
+        vec![self.names.iter().flat_map(|name| [&b"/"[..], name]).flatten().copied().collect()]
     }
 }
 
@@ -175,10 +135,7 @@ impl Body for StreamBody {
     }
 
     fn rewind(&mut self) -> io::Result<()> {
-        Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            "a stream cannot be read again",
-        ))
+        Err(io::Error::new(io::ErrorKind::Unsupported, "a stream cannot be read again"))
     }
 }
 
@@ -193,19 +150,11 @@ mod tests {
 
     impl Visitor for Seen {
         fn enter(&mut self, item: Item<'_>) -> Result<bool, Stop> {
-            self.0.push(format!(
-                "{} {:o}",
-                String::from_utf8_lossy(&item.dir.path(item.name)),
-                item.stat.mode
-            ));
+            self.0.push(format!("{} {:o}", String::from_utf8_lossy(&item.dir.path(item.name)), item.stat.mode));
             Ok(item.name != b"refused")
         }
         fn leaf(&mut self, item: Item<'_>) -> Result<(), Stop> {
-            self.0.push(format!(
-                "{} {:o}",
-                String::from_utf8_lossy(&item.dir.path(item.name)),
-                item.stat.mode
-            ));
+            self.0.push(format!("{} {:o}", String::from_utf8_lossy(&item.dir.path(item.name)), item.stat.mode));
             let (metadata, unread) = item.dir.metadata(item.name, item.stat).unwrap();
             assert_eq!((metadata.mtime.seconds, unread.len()), (77, 0));
             let mut body = item.dir.open(item.name).unwrap();
@@ -235,14 +184,7 @@ mod tests {
     }
 
     fn source(path: &[u8]) -> io::Result<StreamSource> {
-        StreamSource::new(
-            path,
-            Box::new(&b"hello world"[..]),
-            Time {
-                seconds: 77,
-                nanoseconds: 0,
-            },
-        )
+        StreamSource::new(path, Box::new(&b"hello world"[..]), Time { seconds: 77, nanoseconds: 0 })
     }
 
     #[test]

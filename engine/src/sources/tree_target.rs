@@ -46,30 +46,12 @@ impl TreeTarget {
     /// being one, are the user's choice and followed. An owner map that leads to a name this machine does not know is `InvalidInput`.
     pub fn open(root: &Path, options: Options) -> io::Result<Self> {
         let ownership = Ownership::new(options)?;
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(root)?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(root)?;
         let root = root.canonicalize()?;
-        let fd = rustix::fs::openat(
-            CWD,
-            &root,
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
+        let fd = rustix::fs::openat(CWD, &root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let identity = Identity::of(&statx_of(fd.as_fd())?);
-        let tree = Arc::new(Tree {
-            ownership,
-            devices: Devices::default(),
-            open: Mutex::default(),
-            no_openat2: AtomicBool::new(false),
-        });
-        let root = Directory::root(
-            tree,
-            root.as_os_str().as_bytes(),
-            identity,
-            Descriptor { fd, real: true },
-        );
+        let tree = Arc::new(Tree { ownership, devices: Devices::default(), open: Mutex::default(), no_openat2: AtomicBool::new(false) });
+        let root = Directory::root(tree, root.as_os_str().as_bytes(), identity, Descriptor { fd, real: true });
         Ok(Self { root })
     }
 
@@ -94,19 +76,11 @@ impl Tree {
     ///
     /// The kernel is asked to hold us to it (`RESOLVE_BENEATH`, no links of any kind). Where `openat2` is missing or forbidden by a filter that
     /// does not know it (EPERM), `O_NOFOLLOW` says the same of a single component.
-    fn open_at(
-        &self,
-        dir: BorrowedFd<'_>,
-        name: &CStr,
-        flags: OFlags,
-        mode: Mode,
-    ) -> rustix::io::Result<OwnedFd> {
+    fn open_at(&self, dir: BorrowedFd<'_>, name: &CStr, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         if !self.no_openat2.load(Ordering::Relaxed) {
-            let resolve =
-                ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-            match rustix::io::retry_on_intr(|| rustix::fs::openat2(dir, name, flags, mode, resolve))
-            {
+            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+            match rustix::io::retry_on_intr(|| rustix::fs::openat2(dir, name, flags, mode, resolve)) {
                 Err(Errno::NOSYS) => self.no_openat2.store(true, Ordering::Relaxed),
                 Err(Errno::PERM) => {}
                 outcome => return outcome,
@@ -138,10 +112,6 @@ pub(super) fn as_nobody(test: &str, home: &Path) -> bool {
         .gid(65_534)
         .output()
         .expect("the copy runs");
-    eprintln!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    eprintln!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     output.status.success() && String::from_utf8_lossy(&output.stdout).contains("1 passed")
 }

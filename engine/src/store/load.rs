@@ -12,7 +12,7 @@ use crate::format::layout::{ObjectKind, ObjectName};
 use crate::format::pack::{self, END_LENGTH, End, Geometry, PackKind, Table};
 use crate::format::seal::SealKey;
 use crate::format::tree::TreeNode;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -30,6 +30,8 @@ pub struct PackTable {
     pub id: ObjectId,
     /// What it holds.
     pub kind: PackKind,
+    /// Length of the object in bytes.
+    pub length: u64,
     /// Its table.
     pub table: Table,
 }
@@ -38,6 +40,11 @@ impl PackTable {
     /// The pack's object.
     pub fn name(&self) -> ObjectName {
         pack_name(self.kind, self.id)
+    }
+
+    /// The pack without its table.
+    pub fn indexed(&self) -> IndexedPack {
+        IndexedPack { id: self.id, kind: self.kind, length: self.length }
     }
 }
 
@@ -62,6 +69,9 @@ pub struct Place {
     /// Length of the chunk in bytes.
     pub length: u32,
 }
+
+/// Blocks that could not be read or opened.
+pub type BadBlocks = HashSet<(ObjectId, usize)>;
 
 /// Keeps what was used last, up to a sum of bytes.
 struct Recent<K, V> {
@@ -93,10 +103,13 @@ impl<K: Copy + Eq + Hash, V: Clone> Recent<K, V> {
     }
 }
 
+/// Opened blocks by pack and number.
+type OpenedBlocks = Recent<(ObjectId, usize), Arc<Vec<u8>>>;
+
 /// Loads from packs; belongs to a repository.
 pub struct Loader {
     tables: Mutex<Recent<ObjectId, Arc<PackTable>>>,
-    blocks: Mutex<Recent<(ObjectId, usize), Arc<Vec<u8>>>>,
+    blocks: Mutex<OpenedBlocks>,
     keys: Mutex<HashMap<Vec<u8>, SealKey>>,
 }
 
@@ -159,12 +172,12 @@ impl Loader {
             }
         };
         let bytes = table.chunks.len() * size_of::<pack::ChunkRow>() + table.blocks.len() * size_of::<pack::BlockRow>();
-        let table = Arc::new(PackTable { id: pack.id, kind: pack.kind, table });
+        let table = Arc::new(PackTable { id: pack.id, kind: pack.kind, length: pack.length, table });
         lock(&self.tables).put(pack.id, table.clone(), bytes);
         Ok(table)
     }
 
-    fn place(&self, repository: &Repository, kind: PackKind, name: &[u8; 32]) -> Result<Option<Place>> {
+    fn place(&self, repository: &Repository, kind: PackKind, name: &[u8; 32], bad: &BadBlocks) -> Result<Option<Place>> {
         for (pack, ordinal) in repository.lookup.find(repository, name)? {
             if pack.kind != kind {
                 continue;
@@ -178,6 +191,7 @@ impl Loader {
             let ordinal = usize::from(ordinal);
             if let Some(row) = table.table.chunks.get(ordinal).filter(|row| row.id.0 == *name)
                 && let Some((block, offset)) = table.table.locate(ordinal)
+                && !bad.contains(&(pack.id, block))
             {
                 let length = row.length;
                 return Ok(Some(Place { pack: table, block, offset, length }));
@@ -188,21 +202,26 @@ impl Loader {
 
     /// Whether the repository holds a chunk, and where: the index's word, confirmed in the pack's table.
     pub fn known(&self, repository: &Repository, kind: PackKind, name: &[u8; 32]) -> Result<Option<Place>> {
-        self.place(repository, kind, name)
+        self.place(repository, kind, name, &BadBlocks::new())
     }
 
     /// Where a chunk lies that must exist; when the index does not know, all packs are asked.
     pub fn must_place(&self, repository: &Repository, kind: PackKind, name: &[u8; 32]) -> Result<Place> {
-        if let Some(place) = self.place(repository, kind, name)? {
+        self.must_place_except(repository, kind, name, &BadBlocks::new())
+    }
+
+    /// Where a chunk lies that must exist, apart from blocks that turned out damaged: another copy may do.
+    pub fn must_place_except(&self, repository: &Repository, kind: PackKind, name: &[u8; 32], bad: &BadBlocks) -> Result<Place> {
+        if let Some(place) = self.place(repository, kind, name, bad)? {
             return Ok(place);
         }
         if repository.lookup.scan(repository)?
-            && let Some(place) = self.place(repository, kind, name)?
+            && let Some(place) = self.place(repository, kind, name, bad)?
         {
             return Ok(place);
         }
         // Another thread may have scanned meanwhile.
-        self.place(repository, kind, name)?.ok_or_else(|| RepositoryError::MissingChunk(crate::format::id::hex(&name[..8])))
+        self.place(repository, kind, name, bad)?.ok_or_else(|| RepositoryError::MissingChunk(crate::format::id::hex(&name[..8])))
     }
 
     fn key(&self, repository: &Repository, pack: &PackTable, number: u16) -> FormatResult<SealKey> {

@@ -33,7 +33,7 @@ pub struct InitOptions {
 
 impl Default for InitOptions {
     fn default() -> Self {
-        Self { cipher: Cipher::default(), pack_size_bytes: 32 << 20, host: String::new() }
+        Self { cipher: Cipher::default(), pack_size_bytes: 16 << 20, host: String::new() }
     }
 }
 

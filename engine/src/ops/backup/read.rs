@@ -30,9 +30,10 @@ pub(super) struct Batch {
     pub(super) pending: Arc<Pending>,
 }
 
-/// Room for the longest chunk and a read behind it.
-const WINDOW: usize = 8 << 20;
+/// Bytes asked for at once.
 const READ: usize = 1 << 20;
+/// Bytes in which the next cut usually lies; only if it does not is the longest chunk waited for.
+const USUAL: usize = 2 << 20;
 /// A chunk of at least this many bytes is a block of its own.
 const LONE_CHUNK: usize = DATA_BLOCK_BYTES / 2;
 
@@ -65,14 +66,14 @@ pub(super) struct Reader<'a> {
     blocks: Sender<OpenBlock>,
 }
 
-/// How a file's contents are cut, from its name and size.
+/// How a file's contents are cut, from its name and size. A stream has no size beforehand, which shows as 0: it is an image or a dump.
 fn class_of(name: &[u8], size: u64) -> ChunkClass {
     const IMAGES: [&[u8]; 8] = [b"raw", b"img", b"qcow2", b"vmdk", b"vdi", b"vhd", b"vhdx", b"iso"];
     const DUMPS: [&[u8]; 5] = [b"sql", b"dump", b"pgdump", b"rdb", b"mbox"];
     let extension = name.rsplit(|byte| *byte == b'.').next().unwrap_or_default().to_ascii_lowercase();
-    if size >= 16 << 20 && IMAGES.contains(&&extension[..]) {
+    if (size == 0 || size >= 16 << 20) && IMAGES.contains(&&extension[..]) {
         ChunkClass::Images
-    } else if DUMPS.contains(&&extension[..]) {
+    } else if size == 0 || DUMPS.contains(&&extension[..]) {
         ChunkClass::Dumps
     } else {
         ChunkClass::Files
@@ -82,7 +83,7 @@ fn class_of(name: &[u8], size: u64) -> ChunkClass {
 impl<'a> Reader<'a> {
     pub(super) fn new(shared: &'a Shared<'a>, blocks: Sender<OpenBlock>) -> Self {
         let chunker = Chunker::new(shared.session.repository().keys.gear());
-        Self { shared, chunker, window: Vec::new(), open: OpenBlock::default(), blocks }
+        Self { shared, chunker, window: vec![0; USUAL + 2 * READ], open: OpenBlock::default(), blocks }
     }
 
     /// Reads batches until there are no more, or the run is over.
@@ -182,45 +183,54 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads up to `limit` bytes from where the body stands, cut by themselves; returns how many there were. `size` is the file's; `None`: the run is the file.
-    fn run_of_data(&mut self, body: &mut dyn Body, limit: u64, size: Option<u64>, class: ChunkClass, extents: &mut Vec<Extent>) -> Result<u64, Trouble> {
-        let mut size = size;
-        let longest = class.length_max();
+    fn run_of_data(&mut self, body: &mut dyn Body, limit: u64, mut size: Option<u64>, class: ChunkClass, extents: &mut Vec<Extent>) -> Result<u64, Trouble> {
         let (mut start, mut end, mut total, mut at_end) = (0, 0, 0u64, limit == 0);
         loop {
-            // Fill until the next chunk is decided: its longest form is in the window, or the end is.
-            while !at_end && end - start < longest {
-                if self.window.len() < end + READ {
-                    if start > 0 {
-                        self.window.copy_within(start..end, 0);
-                        (start, end) = (0, end - start);
-                    }
-                    if self.window.len() < end + READ {
-                        let length = (2 * self.window.len()).clamp(end + READ, WINDOW.max(end + READ));
-                        self.window.resize(length, 0);
+            let mut wanted = class.length_max().min(USUAL);
+            let length = loop {
+                while !at_end && end - start < wanted {
+                    (start, end) = self.make_room(start, end);
+                    let most = (self.window.len() - end).min(READ).min(usize::try_from(limit - total).unwrap_or(usize::MAX));
+                    let read = body.read(&mut self.window[end..end + most])?;
+                    end += read;
+                    total += read as u64;
+                    at_end = read == 0 || total == limit;
+                    self.shared.count(|counts| {
+                        counts.bytes_read += read as u64;
+                        counts.progress.bytes_done += read as u64;
+                    });
+                    if self.shared.stopped() {
+                        return Err(RepositoryError::Cancelled.into());
                     }
                 }
-                let most = (self.window.len() - end).min(usize::try_from(limit - total).unwrap_or(usize::MAX));
-                let read = body.read(&mut self.window[end..end + most])?;
-                end += read;
-                total += read as u64;
-                at_end = read == 0 || total == limit;
-                self.shared.count(|counts| {
-                    counts.bytes_read += read as u64;
-                    counts.progress.bytes_done += read as u64;
-                });
-                if self.shared.stopped() {
-                    return Err(RepositoryError::Cancelled.into());
+                // A file that goes on behind the window is no small one.
+                let size = *size.get_or_insert(if at_end { total } else { u64::MAX });
+                let length = self.chunker.cut_in_file(class, size, &self.window[start..end]);
+                // A cut before the end of what is there stays where it is, whatever follows (SPEC chapter 10).
+                if at_end || length < end - start || wanted == class.length_max() {
+                    break length;
                 }
-            }
-            if start == end {
+                wanted = class.length_max();
+            };
+            if length == 0 {
                 return Ok(total);
             }
-            // A file that goes on behind the window is no small one.
-            let size = *size.get_or_insert(if at_end { total } else { u64::MAX });
-            let length = self.chunker.cut_in_file(class, size, &self.window[start..end]);
             self.chunk(class, start, length, extents)?;
             start += length;
         }
+    }
+
+    /// Makes room for a read behind `end`: moves what is left of the window to its front, or makes it longer.
+    fn make_room(&mut self, start: usize, end: usize) -> (usize, usize) {
+        if end + READ <= self.window.len() {
+            return (start, end);
+        }
+        self.window.copy_within(start..end, 0);
+        let end = end - start;
+        if self.window.len() < end + READ {
+            self.window.resize(end + READ, 0);
+        }
+        (0, end)
     }
 
     fn chunk(&mut self, class: ChunkClass, start: usize, length: usize, extents: &mut Vec<Extent>) -> Result<(), Trouble> {

@@ -23,12 +23,7 @@ pub struct FileBody {
 impl FileBody {
     /// Takes over an open file of `size` bytes, nothing read of it yet.
     pub fn new(fd: OwnedFd, size: u64, shared: Arc<Shared>) -> Self {
-        Self {
-            fd,
-            position: 0,
-            residue: Residue::new(size),
-            shared,
-        }
+        Self { fd, position: 0, residue: Residue::new(size), shared }
     }
 }
 
@@ -101,13 +96,7 @@ const REGION: u64 = 32 << 20;
 impl Residue {
     fn new(size: u64) -> Self {
         let region = REGION.max(size.div_ceil(64));
-        Self {
-            region,
-            count: size.div_ceil(region) as u32,
-            cold: 0,
-            done: 0,
-            looked: false,
-        }
+        Self { region, count: size.div_ceil(region) as u32, cold: 0, done: 0, looked: false }
     }
 
     /// Finds the cold regions, once, before anything was read.
@@ -122,12 +111,7 @@ impl Residue {
         }
         for number in 0..self.count {
             let mut byte = [0_u8];
-            let answer = rustix::io::preadv2(
-                fd,
-                &mut [IoSliceMut::new(&mut byte)],
-                u64::from(number) * self.region,
-                ReadWriteFlags::NOWAIT,
-            );
+            let answer = rustix::io::preadv2(fd, &mut [IoSliceMut::new(&mut byte)], u64::from(number) * self.region, ReadWriteFlags::NOWAIT);
             match answer {
                 Err(Errno::AGAIN) => self.cold |= 1 << number,
                 Ok(_) => {}
@@ -145,12 +129,7 @@ impl Residue {
         let behind = (position / self.region).min(u64::from(self.count)) as u32;
         for number in self.done..behind.max(self.done) {
             if self.cold >> number & 1 == 1 {
-                let _ = rustix::fs::fadvise(
-                    fd,
-                    u64::from(number) * self.region,
-                    NonZeroU64::new(self.region),
-                    Advice::DontNeed,
-                );
+                let _ = rustix::fs::fadvise(fd, u64::from(number) * self.region, NonZeroU64::new(self.region), Advice::DontNeed);
             }
         }
         self.done = self.done.max(behind);

@@ -32,18 +32,12 @@ pub struct Trail {
 impl Trail {
     /// The trail of the root directory.
     pub fn root() -> Arc<Self> {
-        Arc::new(Self {
-            parent: None,
-            name: Box::default(),
-        })
+        Arc::new(Self { parent: None, name: Box::default() })
     }
 
     /// One step further down.
     pub fn below(parent: &Arc<Self>, name: &[u8]) -> Arc<Self> {
-        Arc::new(Self {
-            parent: Some(Arc::clone(parent)),
-            name: name.into(),
-        })
+        Arc::new(Self { parent: Some(Arc::clone(parent)), name: name.into() })
     }
 
     /// All names from the root down.
@@ -60,13 +54,7 @@ impl Trail {
 
     /// The whole path, for messages.
     pub fn path(&self) -> Vec<u8> {
-        let mut path: Vec<u8> = self
-            .names()
-            .into_iter()
-            .flat_map(|name| [&b"/"[..], name])
-            .flatten()
-            .copied()
-            .collect();
+        let mut path: Vec<u8> = self.names().into_iter().flat_map(|name| [&b"/"[..], name]).flatten().copied().collect();
         if path.is_empty() {
             path.push(b'/');
         }
@@ -97,12 +85,7 @@ pub struct Directory {
 
 impl SourceDir for Directory {
     fn metadata(&self, name: &[u8], stat: &Stat) -> io::Result<(Metadata, Vec<String>)> {
-        metadata::of(
-            self.fd.as_fd(),
-            &component(name)?,
-            stat,
-            &self.shared.owners,
-        )
+        metadata::of(self.fd.as_fd(), &component(name)?, stat, &self.shared.owners)
     }
 
     fn open(&self, name: &[u8]) -> io::Result<Box<dyn Body>> {
@@ -129,9 +112,5 @@ impl SourceDir for Directory {
 /// The length of an open regular file; anything else is an error.
 fn only_regular(fd: BorrowedFd<'_>) -> io::Result<u64> {
     let found = statx_of(fd)?;
-    if type_of(&found) == Some(NodeType::File) {
-        Ok(found.stx_size)
-    } else {
-        Err(io::Error::other("no longer a regular file"))
-    }
+    if type_of(&found) == Some(NodeType::File) { Ok(found.stx_size) } else { Err(io::Error::other("no longer a regular file")) }
 }

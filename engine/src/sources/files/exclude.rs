@@ -57,10 +57,7 @@ impl Excludes {
         if pattern.is_empty() {
             return Ok(());
         }
-        let problem = |problem| BadPattern {
-            pattern: pattern.to_vec(),
-            problem,
-        };
+        let problem = |problem| BadPattern { pattern: pattern.to_vec(), problem };
         let (negated, text) = match pattern {
             [b'!'] => return Err(problem("a `!` with nothing after it")),
             [b'!', text @ ..] => (true, text),
@@ -72,22 +69,10 @@ impl Excludes {
             steps.push(Step::Anything);
         }
         for component in tidied(text, anchored) {
-            steps.push(if component == b"**" {
-                Step::Anything
-            } else {
-                Step::Name(Glob::parse(component, ignore_case).map_err(problem)?)
-            });
+            steps.push(if component == b"**" { Step::Anything } else { Step::Name(Glob::parse(component, ignore_case).map_err(problem)?) });
         }
-        let done = steps
-            .iter()
-            .rposition(|step| matches!(step, Step::Name(_)))
-            .map_or(0, |last| last + 1);
-        self.patterns.push(Pattern {
-            steps,
-            done,
-            negated,
-            ignore_case,
-        });
+        let done = steps.iter().rposition(|step| matches!(step, Step::Name(_))).map_or(0, |last| last + 1);
+        self.patterns.push(Pattern { steps, done, negated, ignore_case });
         Ok(())
     }
 
@@ -100,22 +85,11 @@ impl Excludes {
     pub fn matches(&self, path: &[u8]) -> bool {
         let mut progress = self.begin();
         let mut next = Progress::default();
-        for name in path
-            .split(|&byte| byte == b'/')
-            .filter(|name| !name.is_empty())
-        {
+        for name in path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()) {
             self.advance(&progress, name, &mut next);
             std::mem::swap(&mut progress, &mut next);
         }
-        self.verdict(
-            progress
-                .0
-                .iter()
-                .filter(|&&(pattern, behind)| {
-                    behind as usize >= self.patterns[pattern as usize].done
-                })
-                .map(|&(pattern, _)| pattern),
-        )
+        self.verdict(progress.0.iter().filter(|&&(pattern, behind)| behind as usize >= self.patterns[pattern as usize].done).map(|&(pattern, _)| pattern))
     }
 
     /// Where all patterns stand at the root directory.
@@ -147,9 +121,7 @@ impl Excludes {
     pub fn excludes(&self, from: &Progress, name: &[u8]) -> bool {
         let matched = from.0.iter().filter_map(|&(index, behind)| {
             let (pattern, behind) = (&self.patterns[index as usize], behind as usize);
-            let reaches = behind >= pattern.done
-                || behind + 1 == pattern.done
-                    && matches!(&pattern.steps[behind], Step::Name(glob) if glob.matches(name));
+            let reaches = behind >= pattern.done || behind + 1 == pattern.done && matches!(&pattern.steps[behind], Step::Name(glob) if glob.matches(name));
             reaches.then_some(index)
         });
         self.verdict(matched)
@@ -162,9 +134,7 @@ impl Excludes {
             let seat = &mut last[usize::from(self.patterns[index as usize].ignore_case)];
             *seat = (*seat).max(Some(index));
         }
-        last.into_iter()
-            .flatten()
-            .any(|index| !self.patterns[index as usize].negated)
+        last.into_iter().flatten().any(|index| !self.patterns[index as usize].negated)
     }
 }
 
@@ -237,44 +207,27 @@ mod tests {
             ("/../home", "/home/user", true),
             ("/", "/home", true),
         ] {
-            assert_eq!(
-                excludes(&[pattern]).matches(path.as_bytes()),
-                expected,
-                "{pattern} on {path}"
-            );
+            assert_eq!(excludes(&[pattern]).matches(path.as_bytes()), expected, "{pattern} on {path}");
         }
     }
 
     #[test]
     fn the_last_match_decides() {
         let list = excludes(&["*.log", "!keep.log", "/var/keep.log"]);
-        assert!(
-            list.matches(b"/a.log")
-                && !list.matches(b"/a/keep.log")
-                && list.matches(b"/var/keep.log")
-        );
+        assert!(list.matches(b"/a.log") && !list.matches(b"/a/keep.log") && list.matches(b"/var/keep.log"));
         let mut mixed = excludes(&["!A"]);
         mixed.add(b"a", true).unwrap();
         mixed.add(b"", true).unwrap();
-        assert!(
-            mixed.matches(b"/A"),
-            "patterns without case are a list of their own"
-        );
+        assert!(mixed.matches(b"/A"), "patterns without case are a list of their own");
     }
 
     #[test]
     fn files_of_patterns() {
         let mut list = Excludes::default();
-        list.add_lines(b"# a comment\n\n  *.tmp \t\r\n!x.tmp\n$HOME/y\n", false)
-            .unwrap();
-        assert!(
-            list.matches(b"/a/b.tmp") && !list.matches(b"/a/x.tmp") && list.matches(b"/$HOME/y")
-        );
+        list.add_lines(b"# a comment\n\n  *.tmp \t\r\n!x.tmp\n$HOME/y\n", false).unwrap();
+        assert!(list.matches(b"/a/b.tmp") && !list.matches(b"/a/x.tmp") && list.matches(b"/$HOME/y"));
         let error = list.add_lines(b"fine\n a[b \n", false).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "exclude pattern `a[b`: a `[` without its `]`"
-        );
+        assert_eq!(error.to_string(), "exclude pattern `a[b`: a `[` without its `]`");
         assert!(list.add(b"!", false).is_err());
     }
 
@@ -294,11 +247,7 @@ mod tests {
         let offsets = if anchored { 0..1 } else { 0..path.len() };
         offsets.into_iter().any(|offset| {
             pattern.len() + offset <= path.len()
-                && pattern.iter().zip(&path[offset..]).all(|(glob, name)| {
-                    Glob::parse(glob.as_bytes(), false)
-                        .unwrap()
-                        .matches(name.as_bytes())
-                })
+                && pattern.iter().zip(&path[offset..]).all(|(glob, name)| Glob::parse(glob.as_bytes(), false).unwrap().matches(name.as_bytes()))
         })
     }
 

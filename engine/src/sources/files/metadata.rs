@@ -16,19 +16,12 @@ use std::os::fd::BorrowedFd;
 /// `system.sockprotoname`, …) is made up by a server or driver for this one mount, means nothing elsewhere and is mostly refused when set.
 /// `trusted.*`, `security.*` (capabilities, labels) and properties like `btrfs.compression` are data, and come back where the destination takes them.
 pub fn is_kept(name: &[u8]) -> bool {
-    !name.starts_with(b"system.")
-        || name == b"system.posix_acl_access"
-        || name == b"system.posix_acl_default"
+    !name.starts_with(b"system.") || name == b"system.posix_acl_access" || name == b"system.posix_acl_default"
 }
 
 /// The metadata of `name` in `dir`, whose walk said `stat`. Attributes that could not be read come as sentences.
 /// Another inode under that name by now is `StaleNetworkFileHandle`: the caller asks for a new stat and comes again.
-pub fn of(
-    dir: BorrowedFd<'_>,
-    name: &CStr,
-    stat: &Stat,
-    owners: &Owners,
-) -> io::Result<(Metadata, Vec<String>)> {
+pub fn of(dir: BorrowedFd<'_>, name: &CStr, stat: &Stat, owners: &Owners) -> io::Result<(Metadata, Vec<String>)> {
     let (fd, real) = if stat.node_type == NodeType::Directory && sets_off_a_mount(dir, name)? {
         (open_path(dir, name)?, false)
     } else {
@@ -73,9 +66,7 @@ pub fn of(
 
 /// Whether opening directory `name` would mount something there (autofs). The walk may have shown it as it is, not mounted.
 fn sets_off_a_mount(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<bool> {
-    Ok(statx_at(dir, name)?
-        .stx_attributes
-        .contains(StatxAttributes::AUTOMOUNT))
+    Ok(statx_at(dir, name)?.stx_attributes.contains(StatxAttributes::AUTOMOUNT))
 }
 
 /// All attributes that are kept, in byte order of their names.
@@ -87,10 +78,7 @@ fn xattrs(handle: Handle<'_>, unread: &mut Vec<String>) -> Vec<Xattr> {
     let mut xattrs = Vec::with_capacity(names.len());
     for name in names.into_iter().filter(|name| is_kept(name.to_bytes())) {
         match handle.xattr(&name) {
-            Ok(Some(value)) => xattrs.push(Xattr {
-                name: name.into_bytes(),
-                value,
-            }),
+            Ok(Some(value)) => xattrs.push(Xattr { name: name.into_bytes(), value }),
             // Removed since it was listed.
             Ok(None) => {}
             Err(error) => unread.push(format!("attribute {}: {error}", name.to_string_lossy())),

@@ -33,12 +33,8 @@ impl Wanted {
     pub fn of<'a>(paths: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut root = Self::default();
         for path in paths {
-            let names = path
-                .split(|&byte| byte == b'/')
-                .filter(|name| !name.is_empty());
-            let node = names.fold(&mut root, |node, name| {
-                node.children.entry(name.to_vec()).or_default()
-            });
+            let names = path.split(|&byte| byte == b'/').filter(|name| !name.is_empty());
+            let node = names.fold(&mut root, |node, name| node.children.entry(name.to_vec()).or_default());
             node.whole = true;
         }
         root
@@ -54,10 +50,7 @@ pub fn absolute(path: &Path) -> Result<Vec<u8>, PathError> {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "an empty path"));
         }
         // `Path` hides trailing slashes and dots, so the bytes are asked.
-        let last = bytes
-            .rsplit(|&byte| byte == b'/')
-            .next()
-            .unwrap_or_default();
+        let last = bytes.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         if matches!(last, b"" | b"." | b"..") {
             return path.canonicalize();
         }
@@ -71,24 +64,18 @@ pub fn absolute(path: &Path) -> Result<Vec<u8>, PathError> {
     };
     match resolve() {
         Ok(found) => Ok(found.into_os_string().into_vec()),
-        Err(error) => Err(PathError {
-            path: path.to_owned(),
-            error,
-        }),
+        Err(error) => Err(PathError { path: path.to_owned(), error }),
     }
 }
 
 /// Lines of a list (`--files-from`, `--exclude-file`): blanks around them dropped, empty ones and those beginning with `#` skipped.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|&byte| byte == b'\n')
-        .map(<[u8]>::trim_ascii)
-        .filter(|line| !line.is_empty() && !line.starts_with(b"#"))
+    text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty() && !line.starts_with(b"#"))
 }
 
 /// Paths of a `--files-from-verbatim` list: every line is one, as it stands; only empty lines are skipped.
 pub fn lines_verbatim(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|&byte| byte == b'\n')
-        .filter(|line| !line.is_empty())
+    text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty())
 }
 
 /// What is wrong with a `--files-from-raw` list.
@@ -109,11 +96,7 @@ pub fn paths_raw(list: &[u8]) -> Result<Vec<&[u8]>, BadList> {
     }
     let list = list.strip_suffix(&[0]).ok_or(BadList::Unfinished)?;
     let paths: Vec<&[u8]> = list.split(|&byte| byte == 0).collect();
-    if paths.iter().any(|path| path.is_empty()) {
-        Err(BadList::EmptyPath)
-    } else {
-        Ok(paths)
-    }
+    if paths.iter().any(|path| path.is_empty()) { Err(BadList::EmptyPath) } else { Ok(paths) }
 }
 
 /// The paths that a line of `--files-from` stands for, as Go's `filepath.Glob` has it: `*`, `?`, `[…]` within components, no `**`, names beginning
@@ -126,38 +109,21 @@ pub fn expand(pattern: &[u8]) -> io::Result<Vec<PathBuf>> {
         return Ok(Some(path(pattern)).filter(exists).into_iter().collect());
     }
     let mut found = vec![path(if pattern.starts_with(b"/") { b"/" } else { b"" })];
-    for component in pattern
-        .split(|&byte| byte == b'/')
-        .filter(|component| !component.is_empty())
-    {
-        let glob = Glob::parse(component, false).map_err(|problem| {
-            io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("pattern `{}`: {problem}", String::from_utf8_lossy(pattern)),
-            )
-        })?;
+    for component in pattern.split(|&byte| byte == b'/').filter(|component| !component.is_empty()) {
+        let glob = Glob::parse(component, false)
+            .map_err(|problem| io::Error::new(io::ErrorKind::InvalidInput, format!("pattern `{}`: {problem}", String::from_utf8_lossy(pattern))))?;
         let mut next = Vec::new();
         for directory in found {
             if matches!(glob, Glob::Literal(_)) {
                 next.extend(Some(directory.join(OsStr::from_bytes(component))).filter(exists));
                 continue;
             }
-            let listed = if directory.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                &directory
-            };
+            let listed = if directory.as_os_str().is_empty() { Path::new(".") } else { &directory };
             let Ok(entries) = listed.read_dir() else {
                 continue;
             };
-            let names = entries
-                .filter_map(Result::ok)
-                .map(|entry| entry.file_name());
-            next.extend(
-                names
-                    .filter(|name| glob.matches(name.as_bytes()))
-                    .map(|name| directory.join(name)),
-            );
+            let names = entries.filter_map(Result::ok).map(|entry| entry.file_name());
+            next.extend(names.filter(|name| glob.matches(name.as_bytes())).map(|name| directory.join(name)));
         }
         found = next;
     }
@@ -186,15 +152,7 @@ mod tests {
         assert_eq!(of("link/file"), bytes("real/file"));
         assert_eq!(of("real/.."), top.as_os_str().as_bytes());
         assert_eq!(absolute(Path::new("/")).unwrap(), b"/");
-        assert_eq!(
-            absolute(Path::new(".")).unwrap(),
-            std::env::current_dir()
-                .unwrap()
-                .canonicalize()
-                .unwrap()
-                .as_os_str()
-                .as_bytes()
-        );
+        assert_eq!(absolute(Path::new(".")).unwrap(), std::env::current_dir().unwrap().canonicalize().unwrap().as_os_str().as_bytes());
         let error = absolute(&top.join("nothing")).unwrap_err();
         assert_eq!(error.path, top.join("nothing"));
         assert_eq!(error.error.kind(), io::ErrorKind::NotFound);
@@ -211,14 +169,8 @@ mod tests {
 
     #[test]
     fn lists() {
-        assert_eq!(
-            lines(b"# no\n a b\t\n\n\r\nc").collect::<Vec<_>>(),
-            [&b"a b"[..], b"c"]
-        );
-        assert_eq!(
-            lines_verbatim(b" a\n\n#b\r\n").collect::<Vec<_>>(),
-            [&b" a"[..], b"#b\r"]
-        );
+        assert_eq!(lines(b"# no\n a b\t\n\n\r\nc").collect::<Vec<_>>(), [&b"a b"[..], b"c"]);
+        assert_eq!(lines_verbatim(b" a\n\n#b\r\n").collect::<Vec<_>>(), [&b" a"[..], b"#b\r"]);
         assert_eq!(paths_raw(b"a\nb\0c\0"), Ok(vec![&b"a\nb"[..], b"c"]));
         assert_eq!(paths_raw(b""), Ok(vec![]));
         assert_eq!(paths_raw(b"a\0b"), Err(BadList::Unfinished));
@@ -238,9 +190,6 @@ mod tests {
         assert_eq!(of("*/x.c"), [top.join("b1/x.c"), top.join("c/x.c")]);
         assert_eq!(of("c"), [top.join("c")]);
         assert!(of("d").is_empty() && of("d*").is_empty() && of("*/y/*").is_empty());
-        assert_eq!(
-            expand(b"/x[").unwrap_err().kind(),
-            io::ErrorKind::InvalidInput
-        );
+        assert_eq!(expand(b"/x[").unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 }

@@ -59,14 +59,7 @@ struct Walker<'a, 'v> {
 
 /// Walks all that `source` wants.
 pub fn walk(source: &FileSource, visitor: &mut dyn Visitor) -> Result<(), Stop> {
-    let mut walker = Walker {
-        source,
-        visitor,
-        stack: Vec::new(),
-        path: Vec::new(),
-        buffer: Buffer::default(),
-        spare: Vec::new(),
-    };
+    let mut walker = Walker { source, visitor, stack: Vec::new(), path: Vec::new(), buffer: Buffer::default(), spare: Vec::new() };
     let whole = source.wanted.whole;
     let opened = open_directory(CWD, c"/", whole).and_then(|fd| Ok((statx_of(fd.as_fd())?, fd)));
     let (found, fd) = match opened {
@@ -75,20 +68,8 @@ pub fn walk(source: &FileSource, visitor: &mut dyn Visitor) -> Result<(), Stop> 
     };
     let identity = Identity::of(&found);
     source.shared.devices.number(identity.device);
-    let place = Place {
-        trail: Trail::root(),
-        identity,
-        whole,
-        wanted: Some(&source.wanted),
-        device: identity.device,
-        path: 0,
-    };
-    walker.descend(
-        fd,
-        place,
-        Listing::default(),
-        source.options.excludes.begin(),
-    )?;
+    let place = Place { trail: Trail::root(), identity, whole, wanted: Some(&source.wanted), device: identity.device, path: 0 };
+    walker.descend(fd, place, Listing::default(), source.options.excludes.begin())?;
     while let Some(frame) = walker.stack.last() {
         if frame.next < frame.names.len() {
             walker.entry()?;
@@ -113,17 +94,11 @@ impl<'a> Walker<'a, '_> {
     /// The next entry of the deepest directory.
     fn entry(&mut self) -> Result<(), Stop> {
         let source = self.source;
-        let frame = self
-            .stack
-            .last_mut()
-            .expect("called with a directory on the stack");
+        let frame = self.stack.last_mut().expect("called with a directory on the stack");
         let at = frame.next;
         frame.next += 1;
         let frame = &*frame;
-        let open = frame
-            .open
-            .as_ref()
-            .expect("the deepest directory is always open");
+        let open = frame.open.as_ref().expect("the deepest directory is always open");
         let name = frame.names.name(at);
         let bytes = name.to_bytes();
         self.path.truncate(frame.path);
@@ -145,12 +120,7 @@ impl<'a> Walker<'a, '_> {
         if source.own.contains(&Identity::of(&found)) {
             return self.visitor.skipped(&self.path, Skipped::Ourselves);
         }
-        let elsewhere = |found: &Statx| {
-            whole
-                && !named
-                && source.options.one_file_system
-                && Identity::of(found).device != frame.device
-        };
+        let elsewhere = |found: &Statx| whole && !named && source.options.one_file_system && Identity::of(found).device != frame.device;
 
         if type_of(&found) != Some(NodeType::Directory) {
             if !whole {
@@ -164,39 +134,24 @@ impl<'a> Walker<'a, '_> {
                 Ok(stat) => stat,
                 Err(error) => return self.visitor.failed(&self.path, error),
             };
-            if source
-                .options
-                .exclude_larger_than
-                .is_some_and(|limit| stat.size > limit)
-            {
+            if source.options.exclude_larger_than.is_some_and(|limit| stat.size > limit) {
                 return self.visitor.skipped(&self.path, Skipped::Excluded);
             }
-            return self.visitor.leaf(Item {
-                name: bytes,
-                stat: &stat,
-                dir: &open.shown,
-            });
+            return self.visitor.leaf(Item { name: bytes, stat: &stat, dir: &open.shown });
         }
 
         let further = wanted.is_some_and(|wanted| !wanted.children.is_empty());
         let mut opened = None;
         // What lies elsewhere is not even opened (it might be mounted by that), unless a path leads through it.
         if !elsewhere(&found) || further {
-            match open_directory(dir, name, whole && !elsewhere(&found))
-                .and_then(|fd| Ok((statx_of(fd.as_fd())?, fd)))
-            {
+            match open_directory(dir, name, whole && !elsewhere(&found)).and_then(|fd| Ok((statx_of(fd.as_fd())?, fd))) {
                 // The open directory's own word counts: it is what will be listed, should another have taken the name or been mounted there.
                 Ok((now, fd)) => {
                     found = now;
                     opened = Some(Ok(fd));
                 }
                 // Nothing there any more, or something that is not a directory.
-                Err(error)
-                    if matches!(
-                        Errno::from_io_error(&error),
-                        Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
-                    ) =>
-                {
+                Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP)) => {
                     return self.visitor.failed(&self.path, error);
                 }
                 Err(error) => opened = Some(Err(error)),
@@ -211,11 +166,7 @@ impl<'a> Walker<'a, '_> {
             Ok(stat) => stat,
             Err(error) => return self.visitor.failed(&self.path, error),
         };
-        if !self.visitor.enter(Item {
-            name: bytes,
-            stat: &stat,
-            dir: &open.shown,
-        })? {
+        if !self.visitor.enter(Item { name: bytes, stat: &stat, dir: &open.shown })? {
             return Ok(());
         }
         let elsewhere = elsewhere(&found);
@@ -239,29 +190,13 @@ impl<'a> Walker<'a, '_> {
             path: self.path.len(),
         };
         let (names, mut progress) = self.spare.pop().unwrap_or_default();
-        source
-            .options
-            .excludes
-            .advance(&frame.progress, bytes, &mut progress);
+        source.options.excludes.advance(&frame.progress, bytes, &mut progress);
         self.descend(fd, place, names, progress)
     }
 
     /// Lists a directory that was entered and puts it on the stack.
-    fn descend(
-        &mut self,
-        fd: OwnedFd,
-        place: Place<'a>,
-        mut names: Listing,
-        progress: Progress,
-    ) -> Result<(), Stop> {
-        let Place {
-            trail,
-            identity,
-            mut whole,
-            wanted,
-            device,
-            path,
-        } = place;
+    fn descend(&mut self, fd: OwnedFd, place: Place<'a>, mut names: Listing, progress: Progress) -> Result<(), Stop> {
+        let Place { trail, identity, mut whole, wanted, device, path } = place;
         if whole {
             if let Err(error) = names.read(fd.as_fd(), &mut self.buffer) {
                 self.visitor.failed(shown_path(&self.path), error)?;
@@ -269,10 +204,8 @@ impl<'a> Walker<'a, '_> {
             let marked = |mark: &&Mark| names.holds(&mark.name) && begins_with(fd.as_fd(), mark);
             let marks: Vec<&Mark> = self.source.marks.iter().filter(marked).collect();
             if !marks.is_empty() {
-                self.visitor
-                    .skipped(shown_path(&self.path), Skipped::Marked)?;
-                let asked_for =
-                    |name: &[u8]| wanted.is_some_and(|wanted| wanted.children.contains_key(name));
+                self.visitor.skipped(shown_path(&self.path), Skipped::Marked)?;
+                let asked_for = |name: &[u8]| wanted.is_some_and(|wanted| wanted.children.contains_key(name));
                 names.retain(|name| marks.iter().any(|mark| mark.name == name) || asked_for(name));
                 whole = false;
             }
@@ -280,27 +213,9 @@ impl<'a> Walker<'a, '_> {
             wanted.children.keys().for_each(|name| names.push(name));
             names.sort();
         }
-        let directory = Arc::new(Directory {
-            fd,
-            trail: Arc::clone(&trail),
-            shared: Arc::clone(&self.source.shared),
-        });
-        let open = Some(Open {
-            shown: Arc::clone(&directory) as Arc<dyn SourceDir>,
-            directory,
-        });
-        self.stack.push(Frame {
-            open,
-            identity,
-            trail,
-            names,
-            next: 0,
-            whole,
-            wanted,
-            progress,
-            device,
-            path,
-        });
+        let directory = Arc::new(Directory { fd, trail: Arc::clone(&trail), shared: Arc::clone(&self.source.shared) });
+        let open = Some(Open { shown: Arc::clone(&directory) as Arc<dyn SourceDir>, directory });
+        self.stack.push(Frame { open, identity, trail, names, next: 0, whole, wanted, progress, device, path });
         if let Some(far) = self.stack.len().checked_sub(HELD + 1) {
             self.stack[far].open = None;
         }
@@ -309,10 +224,7 @@ impl<'a> Walker<'a, '_> {
 
     /// Leaves the deepest directory, and opens the one above it again if its descriptor was let go of.
     fn ascend(&mut self) -> Result<(), Stop> {
-        let mut left = self
-            .stack
-            .pop()
-            .expect("called with a directory on the stack");
+        let mut left = self.stack.pop().expect("called with a directory on the stack");
         if self.spare.len() < SPARE {
             left.names.clear();
             self.spare.push((left.names, left.progress));
@@ -325,21 +237,11 @@ impl<'a> Walker<'a, '_> {
         if above.open.is_some() {
             return Ok(());
         }
-        let below = left
-            .open
-            .as_ref()
-            .expect("the deepest directory is always open");
+        let below = left.open.as_ref().expect("the deepest directory is always open");
         match reopen(below.directory.fd.as_fd(), &above.trail, above.identity) {
             Ok(fd) => {
-                let directory = Arc::new(Directory {
-                    fd,
-                    trail: Arc::clone(&above.trail),
-                    shared: Arc::clone(&self.source.shared),
-                });
-                above.open = Some(Open {
-                    shown: Arc::clone(&directory) as Arc<dyn SourceDir>,
-                    directory,
-                });
+                let directory = Arc::new(Directory { fd, trail: Arc::clone(&above.trail), shared: Arc::clone(&self.source.shared) });
+                above.open = Some(Open { shown: Arc::clone(&directory) as Arc<dyn SourceDir>, directory });
                 Ok(())
             }
             Err(error) => {
@@ -355,35 +257,23 @@ impl<'a> Walker<'a, '_> {
 
 impl Clone for Open {
     fn clone(&self) -> Self {
-        Self {
-            directory: Arc::clone(&self.directory),
-            shown: Arc::clone(&self.shown),
-        }
+        Self { directory: Arc::clone(&self.directory), shown: Arc::clone(&self.shown) }
     }
 }
 
 /// Opens directory `name` of `dir`: to be listed, or as a step on the way, for which search permission is enough.
 fn open_directory(dir: BorrowedFd<'_>, name: &CStr, to_list: bool) -> io::Result<OwnedFd> {
     if to_list {
-        return Ok(open_quietly(
-            dir,
-            name,
-            OFlags::DIRECTORY | OFlags::NOFOLLOW,
-        )?);
+        return Ok(open_quietly(dir, name, OFlags::DIRECTORY | OFlags::NOFOLLOW)?);
     }
     let fd = open_path(dir, name)?;
-    if type_of(&statx_of(fd.as_fd())?) == Some(NodeType::Directory) {
-        Ok(fd)
-    } else {
-        Err(Errno::NOTDIR.into())
-    }
+    if type_of(&statx_of(fd.as_fd())?) == Some(NodeType::Directory) { Ok(fd) } else { Err(Errno::NOTDIR.into()) }
 }
 
 /// Opens the directory that `below` was entered from: through `..`, or, where that has changed, step by step from the root.
 /// It must be the same directory as before; another one is `StaleNetworkFileHandle`.
 fn reopen(below: BorrowedFd<'_>, trail: &Trail, identity: Identity) -> io::Result<OwnedFd> {
-    let same =
-        |fd: &OwnedFd| statx_of(fd.as_fd()).is_ok_and(|found| Identity::of(&found) == identity);
+    let same = |fd: &OwnedFd| statx_of(fd.as_fd()).is_ok_and(|found| Identity::of(&found) == identity);
     if let Some(fd) = open_directory(below, c"..", false).ok().filter(same) {
         return Ok(fd);
     }
@@ -396,10 +286,7 @@ fn reopen(below: BorrowedFd<'_>, trail: &Trail, identity: Identity) -> io::Resul
 
 /// Whether something is mounted right here, as far as the kernel tells (since Linux 5.8).
 fn may_be_mounted(found: &Statx) -> bool {
-    !found
-        .stx_attributes_mask
-        .contains(StatxAttributes::MOUNT_ROOT)
-        || found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
+    !found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) || found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
 }
 
 /// Whether the file of a mark begins as it must. One that cannot be read marks nothing: rather too much is backed up than too little.
@@ -411,9 +298,7 @@ fn begins_with(dir: BorrowedFd<'_>, mark: &Mark) -> bool {
         let name = crate::sources::system::component(&mark.name)?;
         let fd = open_quietly(dir, &name, OFlags::NONBLOCK | OFlags::NOFOLLOW)?;
         let mut start = Vec::with_capacity(header.len());
-        std::fs::File::from(fd)
-            .take(header.len() as u64)
-            .read_to_end(&mut start)?;
+        std::fs::File::from(fd).take(header.len() as u64).read_to_end(&mut start)?;
         Ok(start)
     };
     read().is_ok_and(|start| start == *header)

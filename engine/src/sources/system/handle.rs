@@ -19,11 +19,7 @@ pub struct Handle<'fd> {
 
 /// Opens `name` in `dir` for looking at (and dressing) it, links not followed, nothing set off: files and directories for reading where that is
 /// allowed, everything else as `O_PATH` (opening a device can rewind a tape, opening a fifo can wake its reader). The `bool` says: for reading.
-pub fn open_entry(
-    dir: BorrowedFd<'_>,
-    name: &CStr,
-    node_type: NodeType,
-) -> io::Result<(OwnedFd, bool)> {
+pub fn open_entry(dir: BorrowedFd<'_>, name: &CStr, node_type: NodeType) -> io::Result<(OwnedFd, bool)> {
     let readable = OFlags::NONBLOCK | OFlags::NOFOLLOW;
     let opened = match node_type {
         NodeType::File => open_quietly(dir, name, readable),
@@ -41,20 +37,13 @@ pub fn open_entry(
 /// `O_PATH | O_NOFOLLOW`: a grip on the inode, whatever it is, without opening it.
 pub fn open_path(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rustix::io::retry_on_intr(|| {
-        rustix::fs::openat(dir, name, flags, Mode::empty())
-    })?)
+    Ok(rustix::io::retry_on_intr(|| rustix::fs::openat(dir, name, flags, Mode::empty()))?)
 }
 
 /// Opens for reading without moving atime where the system lets us (owner or root), and with moving it elsewhere.
-pub fn open_quietly(
-    dir: BorrowedFd<'_>,
-    name: &CStr,
-    flags: OFlags,
-) -> rustix::io::Result<OwnedFd> {
+pub fn open_quietly(dir: BorrowedFd<'_>, name: &CStr, flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let open =
-        |flags| rustix::io::retry_on_intr(|| rustix::fs::openat(dir, name, flags, Mode::empty()));
+    let open = |flags| rustix::io::retry_on_intr(|| rustix::fs::openat(dir, name, flags, Mode::empty()));
     match open(flags | OFlags::NOATIME) {
         Err(Errno::PERM) => open(flags),
         outcome => outcome,
@@ -69,10 +58,7 @@ pub fn proc_path(fd: BorrowedFd<'_>) -> CString {
 impl<'fd> Handle<'fd> {
     /// Takes hold of `fd`; `real` unless it was opened with `O_PATH`.
     pub fn new(fd: &'fd impl AsFd, real: bool) -> Self {
-        Self {
-            fd: fd.as_fd(),
-            real,
-        }
+        Self { fd: fd.as_fd(), real }
     }
 
     /// The descriptor.
@@ -82,35 +68,21 @@ impl<'fd> Handle<'fd> {
 
     /// Names of all extended attributes, in byte order; none where the file system has no attributes.
     pub fn xattrs(self) -> io::Result<Vec<CString>> {
-        let listed = grown(|buffer| {
-            if self.real {
-                rustix::fs::flistxattr(self.fd, buffer)
-            } else {
-                rustix::fs::listxattr(proc_path(self.fd), buffer)
-            }
-        });
+        let listed = grown(|buffer| if self.real { rustix::fs::flistxattr(self.fd, buffer) } else { rustix::fs::listxattr(proc_path(self.fd), buffer) });
         let listed = match listed {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(Vec::new()),
             outcome => outcome?,
         };
-        let mut names: Vec<CString> = listed
-            .split(|&byte| byte == 0)
-            .filter(|name| !name.is_empty())
-            .map(|name| CString::new(name).expect("split at every NUL"))
-            .collect();
+        let mut names: Vec<CString> =
+            listed.split(|&byte| byte == 0).filter(|name| !name.is_empty()).map(|name| CString::new(name).expect("split at every NUL")).collect();
         names.sort_unstable();
         Ok(names)
     }
 
     /// The value of attribute `name`; `None` if it is not there (any more).
     pub fn xattr(self, name: &CStr) -> io::Result<Option<Vec<u8>>> {
-        let value = grown(|buffer| {
-            if self.real {
-                rustix::fs::fgetxattr(self.fd, name, buffer)
-            } else {
-                rustix::fs::getxattr(proc_path(self.fd), name, buffer)
-            }
-        });
+        let value =
+            grown(|buffer| if self.real { rustix::fs::fgetxattr(self.fd, name, buffer) } else { rustix::fs::getxattr(proc_path(self.fd), name, buffer) });
         match value {
             Err(Errno::NODATA) => Ok(None),
             outcome => Ok(Some(outcome?)),
@@ -120,21 +92,13 @@ impl<'fd> Handle<'fd> {
     /// Sets attribute `name`, new or not.
     pub fn set_xattr(self, name: &CStr, value: &[u8]) -> io::Result<()> {
         let flags = XattrFlags::empty();
-        let done = if self.real {
-            rustix::fs::fsetxattr(self.fd, name, value, flags)
-        } else {
-            rustix::fs::setxattr(proc_path(self.fd), name, value, flags)
-        };
+        let done = if self.real { rustix::fs::fsetxattr(self.fd, name, value, flags) } else { rustix::fs::setxattr(proc_path(self.fd), name, value, flags) };
         Ok(done?)
     }
 
     /// Removes attribute `name`; none there is fine.
     pub fn remove_xattr(self, name: &CStr) -> io::Result<()> {
-        let done = if self.real {
-            rustix::fs::fremovexattr(self.fd, name)
-        } else {
-            rustix::fs::removexattr(proc_path(self.fd), name)
-        };
+        let done = if self.real { rustix::fs::fremovexattr(self.fd, name) } else { rustix::fs::removexattr(proc_path(self.fd), name) };
         match done {
             Err(Errno::NODATA) => Ok(()),
             outcome => Ok(outcome?),
@@ -149,9 +113,7 @@ impl<'fd> Handle<'fd> {
         match rustix::fs::ioctl_getflags(self.fd) {
             Ok(flags) => Ok(Some(flags.bits())),
             // The many ways in which file systems say that they have no flags.
-            Err(Errno::NOTTY | Errno::OPNOTSUPP | Errno::PERM | Errno::NOSYS | Errno::INVAL) => {
-                Ok(None)
-            }
+            Err(Errno::NOTTY | Errno::OPNOTSUPP | Errno::PERM | Errno::NOSYS | Errno::INVAL) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -161,10 +123,7 @@ impl<'fd> Handle<'fd> {
         if !self.real {
             return Err(io::Error::from(Errno::ACCESS));
         }
-        Ok(rustix::fs::ioctl_setflags(
-            self.fd,
-            IFlags::from_bits_retain(flags),
-        )?)
+        Ok(rustix::fs::ioctl_setflags(self.fd, IFlags::from_bits_retain(flags))?)
     }
 
     /// Sets owner and group; `None` leaves one alone.
@@ -172,48 +131,27 @@ impl<'fd> Handle<'fd> {
         // All ones means "leave alone" to the system, and so it does here.
         let uid = uid.filter(|&uid| uid != u32::MAX).map(Uid::from_raw);
         let gid = gid.filter(|&gid| gid != u32::MAX).map(Gid::from_raw);
-        Ok(rustix::fs::chownat(
-            self.fd,
-            c"",
-            uid,
-            gid,
-            AtFlags::EMPTY_PATH,
-        )?)
+        Ok(rustix::fs::chownat(self.fd, c"", uid, gid, AtFlags::EMPTY_PATH)?)
     }
 
     /// Sets the permission bits. Not for symbolic links, which have none.
     pub fn set_mode(self, mode: u32) -> io::Result<()> {
         let mode = Mode::from_raw_mode(mode);
-        Ok(if self.real {
-            rustix::fs::fchmod(self.fd, mode)
-        } else {
-            rustix::fs::chmod(proc_path(self.fd), mode)
-        }?)
+        Ok(if self.real { rustix::fs::fchmod(self.fd, mode) } else { rustix::fs::chmod(proc_path(self.fd), mode) }?)
     }
 
     /// Sets the time of the last change and leaves that of the last access alone.
     pub fn set_mtime(self, mtime: Time) -> io::Result<()> {
         let times = Timestamps {
-            last_access: Timespec {
-                tv_sec: 0,
-                tv_nsec: UTIME_OMIT,
-            },
-            last_modification: Timespec {
-                tv_sec: mtime.seconds,
-                tv_nsec: mtime.nanoseconds.into(),
-            },
+            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+            last_modification: Timespec { tv_sec: mtime.seconds, tv_nsec: mtime.nanoseconds.into() },
         };
         if self.real {
             return Ok(rustix::fs::futimens(self.fd, &times)?);
         }
         match rustix::fs::utimensat(self.fd, c"", &times, AtFlags::EMPTY_PATH) {
             // Before Linux 5.8.
-            Err(Errno::INVAL) => Ok(rustix::fs::utimensat(
-                self.fd,
-                proc_path(self.fd),
-                &times,
-                AtFlags::empty(),
-            )?),
+            Err(Errno::INVAL) => Ok(rustix::fs::utimensat(self.fd, proc_path(self.fd), &times, AtFlags::empty())?),
             outcome => Ok(outcome?),
         }
     }

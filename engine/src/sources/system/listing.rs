@@ -63,10 +63,7 @@ impl Listing {
 
     /// Appends a name (without NUL); [`Listing::sort`] afterwards.
     pub fn push(&mut self, name: &[u8]) {
-        self.spans.push(Span {
-            start: self.arena.len(),
-            length: name.len(),
-        });
+        self.spans.push(Span { start: self.arena.len(), length: name.len() });
         self.arena.extend_from_slice(name);
         self.arena.push(0);
     }
@@ -75,10 +72,8 @@ impl Listing {
     pub fn sort(&mut self) {
         let arena = &self.arena;
         let bytes = |span: &Span| &arena[span.start..span.start + span.length];
-        self.spans
-            .sort_unstable_by(|left, right| bytes(left).cmp(bytes(right)));
-        self.spans
-            .dedup_by(|left, right| bytes(left) == bytes(right));
+        self.spans.sort_unstable_by(|left, right| bytes(left).cmp(bytes(right)));
+        self.spans.dedup_by(|left, right| bytes(left) == bytes(right));
     }
 
     /// How many names there are.
@@ -90,23 +85,19 @@ impl Listing {
     pub fn name(&self, place: usize) -> &CStr {
         let span = self.spans[place];
         let bytes = &self.arena[span.start..=span.start + span.length];
-        CStr::from_bytes_with_nul(bytes)
-            .expect("names come from C strings and components, which hold no NUL")
+        CStr::from_bytes_with_nul(bytes).expect("names come from C strings and components, which hold no NUL")
     }
 
     /// Whether `name` is among the sorted names.
     pub fn holds(&self, name: &[u8]) -> bool {
         let bytes = |span: &Span| &self.arena[span.start..span.start + span.length];
-        self.spans
-            .binary_search_by(|span| bytes(span).cmp(name))
-            .is_ok()
+        self.spans.binary_search_by(|span| bytes(span).cmp(name)).is_ok()
     }
 
     /// Keeps only the names that `wanted` says yes to.
     pub fn retain(&mut self, mut wanted: impl FnMut(&[u8]) -> bool) {
         let arena = &self.arena;
-        self.spans
-            .retain(|span| wanted(&arena[span.start..span.start + span.length]));
+        self.spans.retain(|span| wanted(&arena[span.start..span.start + span.length]));
     }
 
     /// Forgets all names, keeping a modest amount of memory for the next.
@@ -132,9 +123,7 @@ mod tests {
             listing.push(name);
         }
         listing.sort();
-        let names: Vec<&[u8]> = (0..listing.len())
-            .map(|place| listing.name(place).to_bytes())
-            .collect();
+        let names: Vec<&[u8]> = (0..listing.len()).map(|place| listing.name(place).to_bytes()).collect();
         assert_eq!(names, [&b"B"[..], b"a", b"a\n", b"a\xff", b"b"]);
         assert!(listing.holds(b"a\n") && !listing.holds(b"c"));
         listing.retain(|name| name != b"a");

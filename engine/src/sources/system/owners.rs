@@ -17,32 +17,20 @@ pub struct Owners {
 impl Owners {
     /// The name of user `uid`; empty where none is known or the database does not answer.
     pub fn user(&self, uid: u32) -> Vec<u8> {
-        let ask = |&uid: &u32| {
-            User::from_uid(Uid::from_raw(uid))
-                .ok()
-                .flatten()
-                .map(|user| user.name.into_bytes())
-        };
+        let ask = |&uid: &u32| User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name.into_bytes());
         remembered(&self.users, &uid, |uid| ask(uid).unwrap_or_default())
     }
 
     /// The name of group `gid`; empty where none is known or the database does not answer.
     pub fn group(&self, gid: u32) -> Vec<u8> {
-        let ask = |&gid: &u32| {
-            Group::from_gid(Gid::from_raw(gid))
-                .ok()
-                .flatten()
-                .map(|group| group.name.into_bytes())
-        };
+        let ask = |&gid: &u32| Group::from_gid(Gid::from_raw(gid)).ok().flatten().map(|group| group.name.into_bytes());
         remembered(&self.groups, &gid, |gid| ask(gid).unwrap_or_default())
     }
 
     /// The number this machine gives user `name`.
     pub fn uid(&self, name: &[u8]) -> Option<u32> {
         remembered(&self.uids, name, |name| {
-            let name = std::str::from_utf8(name)
-                .ok()
-                .filter(|name| !name.is_empty())?;
+            let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty())?;
             Some(User::from_name(name).ok()??.uid.as_raw())
         })
     }
@@ -50,37 +38,24 @@ impl Owners {
     /// The number this machine gives group `name`.
     pub fn gid(&self, name: &[u8]) -> Option<u32> {
         remembered(&self.gids, name, |name| {
-            let name = std::str::from_utf8(name)
-                .ok()
-                .filter(|name| !name.is_empty())?;
+            let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty())?;
             Some(Group::from_name(name).ok()??.gid.as_raw())
         })
     }
 }
 
 /// The answer for `key` from `known`, asked for when it is not there yet. The lock is not held while asking.
-fn remembered<Key, Asked, Answer>(
-    known: &RwLock<HashMap<Key, Answer>>,
-    key: &Asked,
-    ask: impl FnOnce(&Asked) -> Answer,
-) -> Answer
+fn remembered<Key, Asked, Answer>(known: &RwLock<HashMap<Key, Answer>>, key: &Asked, ask: impl FnOnce(&Asked) -> Answer) -> Answer
 where
     Key: Eq + Hash + std::borrow::Borrow<Asked>,
     Asked: ToOwned<Owned = Key> + Eq + Hash + ?Sized,
     Answer: Clone,
 {
-    if let Some(answer) = known
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-        .get(key)
-    {
+    if let Some(answer) = known.read().unwrap_or_else(PoisonError::into_inner).get(key) {
         return answer.clone();
     }
     let answer = ask(key);
-    known
-        .write()
-        .unwrap_or_else(PoisonError::into_inner)
-        .insert(key.to_owned(), answer.clone());
+    known.write().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), answer.clone());
     answer
 }
 

@@ -32,25 +32,12 @@ pub enum Soft<'a> {
 impl Descriptor {
     /// Opens directory `name` in this one; as `O_PATH` where it may not be read.
     pub fn open_directory(&self, tree: &Tree, name: &CStr) -> io::Result<Self> {
-        match tree.open_at(
-            self.fd.as_fd(),
-            name,
-            OFlags::RDONLY | OFlags::DIRECTORY,
-            Mode::empty(),
-        ) {
+        match tree.open_at(self.fd.as_fd(), name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
             Err(Errno::ACCESS) => {
-                let fd = tree.open_at(
-                    self.fd.as_fd(),
-                    name,
-                    OFlags::PATH | OFlags::DIRECTORY,
-                    Mode::empty(),
-                )?;
+                let fd = tree.open_at(self.fd.as_fd(), name, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
                 Ok(Self { fd, real: false })
             }
-            outcome => Ok(Self {
-                fd: outcome?,
-                real: true,
-            }),
+            outcome => Ok(Self { fd: outcome?, real: true }),
         }
     }
 
@@ -60,8 +47,7 @@ impl Descriptor {
             return Ok(self);
         }
         let found = statx_of(self.fd.as_fd())?;
-        self.handle()
-            .set_mode(u32::from(found.stx_mode) & 0o7777 | 0o700)?;
+        self.handle().set_mode(u32::from(found.stx_mode) & 0o7777 | 0o700)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(CWD, proc_path(self.fd.as_fd()), flags, Mode::empty())?;
         Ok(Self { fd, real: true })
@@ -74,11 +60,7 @@ impl Descriptor {
 
     /// Does `act` in this directory. Where it is refused and an immutable or append-only flag, or our own lack of write permission on our own
     /// directory, is why, that is taken off and `act` tried once more; dressing puts on what belongs there.
-    pub fn softly<Done>(
-        &self,
-        soft: Soft<'_>,
-        mut act: impl FnMut() -> rustix::io::Result<Done>,
-    ) -> io::Result<Done> {
+    pub fn softly<Done>(&self, soft: Soft<'_>, mut act: impl FnMut() -> rustix::io::Result<Done>) -> io::Result<Done> {
         let refused = match act() {
             Err(refused @ (Errno::PERM | Errno::ACCESS)) => refused,
             outcome => return Ok(outcome?),
@@ -97,38 +79,20 @@ impl Descriptor {
             let mode = u32::from(statx_of(self.fd.as_fd())?.stx_mode) & 0o7777;
             softened = mode & 0o700 != 0o700 && self.handle().set_mode(mode | 0o700).is_ok();
         }
-        if softened {
-            Ok(act()?)
-        } else {
-            Err(refused.into())
-        }
+        if softened { Ok(act()?) } else { Err(refused.into()) }
     }
 }
 
 impl Tree {
     /// Opens `name` for looking at and dressing: files and directories for reading where that is allowed (the `bool`), all else as `O_PATH`.
-    pub fn grip(
-        &self,
-        dir: BorrowedFd<'_>,
-        name: &CStr,
-        node_type: NodeType,
-    ) -> io::Result<(OwnedFd, bool)> {
+    pub fn grip(&self, dir: BorrowedFd<'_>, name: &CStr, node_type: NodeType) -> io::Result<(OwnedFd, bool)> {
         let opened = match node_type {
-            NodeType::File => self.open_at(
-                dir,
-                name,
-                OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
-                Mode::empty(),
-            ),
-            NodeType::Directory => {
-                self.open_at(dir, name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
-            }
+            NodeType::File => self.open_at(dir, name, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty()),
+            NodeType::Directory => self.open_at(dir, name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()),
             _ => Err(Errno::ACCESS),
         };
         match opened {
-            Err(Errno::ACCESS | Errno::PERM | Errno::AGAIN) => {
-                Ok((self.open_at(dir, name, OFlags::PATH, Mode::empty())?, false))
-            }
+            Err(Errno::ACCESS | Errno::PERM | Errno::AGAIN) => Ok((self.open_at(dir, name, OFlags::PATH, Mode::empty())?, false)),
             outcome => Ok((outcome?, true)),
         }
     }

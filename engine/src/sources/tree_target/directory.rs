@@ -10,9 +10,7 @@ use crate::ops::source::Stat;
 use crate::ops::target::{Loss, TargetDir, TargetFile};
 use crate::sources::system::handle::Handle;
 use crate::sources::system::listing::{Buffer, Listing};
-use crate::sources::system::{
-    Identity, component, joined, replaced, stat_from, statx_at, statx_of, type_of,
-};
+use crate::sources::system::{Identity, component, joined, replaced, stat_from, statx_at, statx_of, type_of};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx, makedev};
 use rustix::io::Errno;
 use std::any::Any;
@@ -57,41 +55,18 @@ impl Drop for Directory {
 
 impl Directory {
     /// The destination's own directory; its descriptor stays.
-    pub fn root(
-        tree: Arc<Tree>,
-        path: &[u8],
-        identity: Identity,
-        descriptor: Descriptor,
-    ) -> Arc<Self> {
+    pub fn root(tree: Arc<Tree>, path: &[u8], identity: Identity, descriptor: Descriptor) -> Arc<Self> {
         Self::new(tree, None, path, identity, descriptor)
     }
 
-    fn new(
-        tree: Arc<Tree>,
-        parent: Option<Arc<Directory>>,
-        name: &[u8],
-        identity: Identity,
-        descriptor: Descriptor,
-    ) -> Arc<Self> {
+    fn new(tree: Arc<Tree>, parent: Option<Arc<Directory>>, name: &[u8], identity: Identity, descriptor: Descriptor) -> Arc<Self> {
         let slot = Mutex::new(Some(Arc::new(descriptor)));
-        Arc::new_cyclic(|me| Self {
-            tree,
-            parent,
-            name: name.into(),
-            identity,
-            slot,
-            used: AtomicU64::default(),
-            me: me.clone(),
-        })
+        Arc::new_cyclic(|me| Self { tree, parent, name: name.into(), identity, slot, used: AtomicU64::default(), me: me.clone() })
     }
 
     fn held(&self) -> Option<Arc<Descriptor>> {
-        self.used
-            .store(CLOCK.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-        self.slot
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.used.store(CLOCK.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The descriptor; where it was given back, opened again step by step from the nearest directory above that has one. A directory that is no
@@ -103,10 +78,7 @@ impl Directory {
         let mut missing = vec![self];
         let mut nearest = loop {
             let last = missing.last().expect("never empty");
-            let above = last
-                .parent
-                .as_deref()
-                .expect("the root never gives its descriptor back");
+            let above = last.parent.as_deref().expect("the root never gives its descriptor back");
             match above.held() {
                 Some(held) => break held,
                 None => missing.push(above),
@@ -119,10 +91,7 @@ impl Directory {
             }
             nearest = Arc::new(opened);
             if missing.len() < NEIGHBOURS {
-                *directory
-                    .slot
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&nearest));
+                *directory.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&nearest));
                 directory.register();
             }
         }
@@ -131,32 +100,18 @@ impl Directory {
 
     /// Notes that this directory holds a descriptor, and takes those away that were not used for the longest time when there are too many.
     fn register(&self) {
-        self.used
-            .store(CLOCK.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-        let mut open = self
-            .tree
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        self.used.store(CLOCK.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        let mut open = self.tree.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.push(Weak::clone(&self.me));
         if open.len() <= HELD {
             return;
         }
         let mut alive: Vec<Arc<Directory>> = open.iter().filter_map(Weak::upgrade).collect();
-        alive.sort_by_cached_key(|directory| {
-            (
-                directory.used.load(Ordering::Relaxed),
-                Arc::as_ptr(directory),
-            )
-        });
+        alive.sort_by_cached_key(|directory| (directory.used.load(Ordering::Relaxed), Arc::as_ptr(directory)));
         alive.dedup_by(|left, right| Arc::ptr_eq(left, right));
         let surplus = alive.len().saturating_sub(HELD * 3 / 4);
         for directory in alive.drain(..surplus) {
-            directory
-                .slot
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
+            directory.slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
         *open = alive.iter().map(Arc::downgrade).collect();
     }
@@ -172,14 +127,7 @@ impl Directory {
     /// Opens an existing regular file for reading and writing.
     fn open_existing(&self, descriptor: &Descriptor, name: &CStr) -> io::Result<OwnedFd> {
         let dir = descriptor.fd.as_fd();
-        let open = || {
-            self.tree.open_at(
-                dir,
-                name,
-                OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY,
-                Mode::empty(),
-            )
-        };
+        let open = || self.tree.open_at(dir, name, OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty());
         match open() {
             Err(refused @ (Errno::PERM | Errno::ACCESS)) => {
                 let (fd, real) = self.tree.grip(dir, name, NodeType::File)?;
@@ -191,30 +139,18 @@ impl Directory {
                     let mode = u32::from(statx_of(fd.as_fd())?.stx_mode) & 0o7777;
                     mode & 0o600 != 0o600 && handle.set_mode(mode | 0o600).is_ok()
                 };
-                if softened {
-                    Ok(open()?)
-                } else {
-                    Err(refused.into())
-                }
+                if softened { Ok(open()?) } else { Err(refused.into()) }
             }
             outcome => Ok(outcome?),
         }
     }
 
     /// Whether `found` under `name` is already the special entry that is asked for.
-    fn is_same_special(
-        descriptor: &Descriptor,
-        name: &CStr,
-        found: &Statx,
-        metadata: &Metadata,
-    ) -> bool {
+    fn is_same_special(descriptor: &Descriptor, name: &CStr, found: &Statx, metadata: &Metadata) -> bool {
         type_of(found) == Some(metadata.node_type)
             && match metadata.node_type {
-                NodeType::Symlink => rustix::fs::readlinkat(&descriptor.fd, name, Vec::new())
-                    .is_ok_and(|target| target.as_bytes() == metadata.link_target),
-                NodeType::CharDevice | NodeType::BlockDevice => {
-                    (found.stx_rdev_major, found.stx_rdev_minor) == metadata.device
-                }
+                NodeType::Symlink => rustix::fs::readlinkat(&descriptor.fd, name, Vec::new()).is_ok_and(|target| target.as_bytes() == metadata.link_target),
+                NodeType::CharDevice | NodeType::BlockDevice => (found.stx_rdev_major, found.stx_rdev_minor) == metadata.device,
                 _ => true,
             }
     }
@@ -246,15 +182,9 @@ impl Directory {
 /// Refuses what is not a regular file, and files with other names: those would be changed too, wherever they lie.
 fn only_name(found: &Statx) -> io::Result<()> {
     if type_of(found) != Some(NodeType::File) {
-        Err(io::Error::new(
-            io::ErrorKind::AlreadyExists,
-            "something else than a regular file is there",
-        ))
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, "something else than a regular file is there"))
     } else if found.stx_nlink > 1 {
-        Err(io::Error::new(
-            io::ErrorKind::AlreadyExists,
-            "the file has other names, which writing to it would change too",
-        ))
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, "the file has other names, which writing to it would change too"))
     } else {
         Ok(())
     }
@@ -263,9 +193,7 @@ fn only_name(found: &Statx) -> io::Result<()> {
 impl TargetDir for Directory {
     fn stat(&self, name: &[u8]) -> io::Result<Option<Stat>> {
         let found = Self::look(&*self.descriptor()?, &component(name)?)?;
-        found
-            .map(|found| stat_from(&found, &self.tree.devices))
-            .transpose()
+        found.map(|found| stat_from(&found, &self.tree.devices)).transpose()
     }
 
     fn list(&self) -> io::Result<Vec<Vec<u8>>> {
@@ -274,36 +202,21 @@ impl TargetDir for Directory {
             return Err(Errno::ACCESS.into());
         }
         // A duplicate by `.`, since a descriptor's place in the listing is shared by all who hold it.
-        let own = self.tree.open_at(
-            descriptor.fd.as_fd(),
-            c".",
-            OFlags::RDONLY | OFlags::DIRECTORY,
-            Mode::empty(),
-        )?;
+        let own = self.tree.open_at(descriptor.fd.as_fd(), c".", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
         let mut names = Listing::default();
         names.read(own.as_fd(), &mut Buffer::default())?;
-        Ok((0..names.len())
-            .map(|place| names.name(place).to_bytes().to_vec())
-            .collect())
+        Ok((0..names.len()).map(|place| names.name(place).to_bytes().to_vec()).collect())
     }
 
     fn directory(&self, name: &[u8]) -> io::Result<Arc<dyn TargetDir>> {
         let (descriptor, text) = (self.descriptor()?, component(name)?);
-        match descriptor.softly(Soft::Directory, || {
-            rustix::fs::mkdirat(&descriptor.fd, &text, Mode::RWXU)
-        }) {
+        match descriptor.softly(Soft::Directory, || rustix::fs::mkdirat(&descriptor.fd, &text, Mode::RWXU)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             outcome => outcome?,
         }
         let opened = descriptor.open_directory(&self.tree, &text)?;
         let identity = Identity::of(&statx_of(opened.fd.as_fd())?);
-        let directory = Self::new(
-            Arc::clone(&self.tree),
-            self.me.upgrade(),
-            name,
-            identity,
-            opened,
-        );
+        let directory = Self::new(Arc::clone(&self.tree), self.me.upgrade(), name, identity, opened);
         directory.register();
         Ok(directory)
     }
@@ -311,10 +224,7 @@ impl TargetDir for Directory {
     fn file(&self, name: &[u8], fresh: bool) -> io::Result<Box<dyn TargetFile>> {
         let (descriptor, text) = (self.descriptor()?, component(name)?);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        let create = || {
-            self.tree
-                .open_at(descriptor.fd.as_fd(), &text, flags, Mode::RUSR | Mode::WUSR)
-        };
+        let create = || self.tree.open_at(descriptor.fd.as_fd(), &text, flags, Mode::RUSR | Mode::WUSR);
         // Most files of a restore are new, and a file made by us alone has no other name: one call.
         let fd = match descriptor.softly(Soft::Directory, create) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -335,10 +245,7 @@ impl TargetDir for Directory {
             }
             created => created?,
         };
-        Ok(Box::new(File {
-            fd,
-            tree: Arc::clone(&self.tree),
-        }))
+        Ok(Box::new(File { fd, tree: Arc::clone(&self.tree) }))
     }
 
     fn special(&self, name: &[u8], metadata: &Metadata) -> io::Result<Vec<Loss>> {
@@ -350,19 +257,14 @@ impl TargetDir for Directory {
             NodeType::Fifo => FileType::Fifo,
             NodeType::Socket => FileType::Socket,
             NodeType::File | NodeType::Directory => {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    "files and directories are not made this way",
-                ));
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "files and directories are not made this way"));
             }
         };
         let found = Self::look(&descriptor, &text)?;
         if found.as_ref().and_then(type_of) == Some(NodeType::Directory) {
             return Err(Errno::ISDIR.into());
         }
-        let stands = found.as_ref().is_some_and(|found| {
-            found.stx_nlink == 1 && Self::is_same_special(&descriptor, &text, found, metadata)
-        });
+        let stands = found.as_ref().is_some_and(|found| found.stx_nlink == 1 && Self::is_same_special(&descriptor, &text, found, metadata));
         if !stands {
             if found.is_some() {
                 unlink(&self.tree, &descriptor, &text, AtFlags::empty())?;
@@ -371,30 +273,15 @@ impl TargetDir for Directory {
             let number = makedev(metadata.device.0, metadata.device.1);
             descriptor.softly(Soft::Directory, || match file_type {
                 FileType::Symlink => rustix::fs::symlinkat(&target, &descriptor.fd, &text),
-                _ => rustix::fs::mknodat(
-                    &descriptor.fd,
-                    &text,
-                    file_type,
-                    Mode::RUSR | Mode::WUSR,
-                    number,
-                ),
+                _ => rustix::fs::mknodat(&descriptor.fd, &text, file_type, Mode::RUSR | Mode::WUSR, number),
             })?;
         }
         self.dress(name, metadata)
     }
 
     fn link(&self, name: &[u8], from: &dyn TargetDir, existing: &[u8]) -> io::Result<()> {
-        let refuse = || {
-            io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "a link leads between directories of one destination",
-            )
-        };
-        let from = from
-            .as_any()
-            .downcast_ref::<Self>()
-            .filter(|from| Arc::ptr_eq(&from.tree, &self.tree))
-            .ok_or_else(refuse)?;
+        let refuse = || io::Error::new(io::ErrorKind::InvalidInput, "a link leads between directories of one destination");
+        let from = from.as_any().downcast_ref::<Self>().filter(|from| Arc::ptr_eq(&from.tree, &self.tree)).ok_or_else(refuse)?;
         let (target, old) = (from.descriptor()?, component(existing)?);
         let (descriptor, text) = (self.descriptor()?, component(name)?);
         let source = statx_at(target.fd.as_fd(), &old)?;
@@ -409,10 +296,7 @@ impl TargetDir for Directory {
         }
         let link = || rustix::fs::linkat(&target.fd, &old, &descriptor.fd, &text, AtFlags::empty());
         match descriptor.softly(Soft::Directory, link) {
-            Err(error)
-                if error.kind() == io::ErrorKind::PermissionDenied
-                    && type_of(&source) == Some(NodeType::File) =>
-            {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && type_of(&source) == Some(NodeType::File) => {
                 // Dressed already, and immutable: off for the moment of the linking.
                 let (fd, real) = self.tree.grip(target.fd.as_fd(), &old, NodeType::File)?;
                 let handle = Handle::new(&fd, real);
@@ -430,9 +314,7 @@ impl TargetDir for Directory {
 
     fn dress(&self, name: &[u8], metadata: &Metadata) -> io::Result<Vec<Loss>> {
         let (descriptor, text) = (self.descriptor()?, component(name)?);
-        let (fd, real) = self
-            .tree
-            .grip(descriptor.fd.as_fd(), &text, metadata.node_type)?;
+        let (fd, real) = self.tree.grip(descriptor.fd.as_fd(), &text, metadata.node_type)?;
         let found = statx_of(fd.as_fd())?;
         let refuse = |problem: &str| Err(io::Error::new(io::ErrorKind::AlreadyExists, problem));
         if type_of(&found) != Some(metadata.node_type) {
@@ -448,10 +330,7 @@ impl TargetDir for Directory {
 
     fn dress_self(&self, metadata: &Metadata) -> io::Result<Vec<Loss>> {
         if metadata.node_type != NodeType::Directory {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "the metadata is not that of a directory",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the metadata is not that of a directory"));
         }
         dress(self.descriptor()?.handle(), metadata, &self.tree.ownership)
     }

@@ -45,11 +45,7 @@ pub fn thaw(handle: Handle<'_>) -> io::Result<bool> {
 
 /// Sets all metadata of the entry behind `handle`, and removes attributes and flags that `metadata` does not have. What cannot be set is a
 /// [`Loss`]; an error means that the entry could not even be looked at.
-pub fn dress(
-    handle: Handle<'_>,
-    metadata: &Metadata,
-    ownership: &Ownership,
-) -> io::Result<Vec<Loss>> {
+pub fn dress(handle: Handle<'_>, metadata: &Metadata, ownership: &Ownership) -> io::Result<Vec<Loss>> {
     let mut losses = Losses::default();
     let mut flags = handle.flags().unwrap_or_else(|error| {
         if metadata.flags != 0 {
@@ -66,12 +62,7 @@ pub fn dress(
     let before = statx_of(handle.fd())?;
     let (uid, gid) = ownership.of(metadata);
     let mut mode = metadata.mode & 0o7777;
-    let (user_set, group_set) = set_owner(
-        handle,
-        (before.stx_uid, before.stx_gid),
-        (uid, gid),
-        &mut losses,
-    );
+    let (user_set, group_set) = set_owner(handle, (before.stx_uid, before.stx_gid), (uid, gid), &mut losses);
     if metadata.node_type != NodeType::Directory {
         // A program must not run with the rights of whoever happens to restore it.
         if !user_set && mode & 0o4000 != 0 {
@@ -89,27 +80,16 @@ pub fn dress(
         losses.unless("mode", handle.set_mode(mode));
     }
     for xattr in &metadata.xattrs {
-        let set = CString::new(xattr.name.as_slice())
-            .map_err(io::Error::from)
-            .and_then(|name| handle.set_xattr(&name, &xattr.value));
+        let set = CString::new(xattr.name.as_slice()).map_err(io::Error::from).and_then(|name| handle.set_xattr(&name, &xattr.value));
         if set.is_err() && xattr.name == ACCESS_ACL && has_mode {
             mode = without_acl(mode, &xattr.value);
             losses.unless("mode", handle.set_mode(mode));
         }
-        losses.unless(
-            &format!("xattr {}", String::from_utf8_lossy(&xattr.name)),
-            set,
-        );
+        losses.unless(&format!("xattr {}", String::from_utf8_lossy(&xattr.name)), set);
     }
     let has_flags = matches!(metadata.node_type, NodeType::File | NodeType::Directory);
     if has_flags {
-        set_flags(
-            handle,
-            flags,
-            KEPT_FLAGS & !FROZEN,
-            metadata.flags,
-            &mut losses,
-        );
+        set_flags(handle, flags, KEPT_FLAGS & !FROZEN, metadata.flags, &mut losses);
     }
     losses.unless("mtime", handle.set_mtime(metadata.mtime));
     // Some file systems take everything and keep half of it (owners on vfat, odd seconds, years beyond 2106): ask what came of it.
@@ -118,14 +98,9 @@ pub fn dress(
         losses.add("owner", "the file system kept another");
     }
     if has_mode && u32::from(after.stx_mode) & 0o7777 != mode {
-        losses.add(
-            "mode",
-            format!("the system made it {:o}", after.stx_mode & 0o7777),
-        );
+        losses.add("mode", format!("the system made it {:o}", after.stx_mode & 0o7777));
     }
-    if (after.stx_mtime.tv_sec, after.stx_mtime.tv_nsec)
-        != (metadata.mtime.seconds, metadata.mtime.nanoseconds)
-    {
+    if (after.stx_mtime.tv_sec, after.stx_mtime.tv_nsec) != (metadata.mtime.seconds, metadata.mtime.nanoseconds) {
         losses.add("mtime", "the file system kept another");
     }
     if has_flags && metadata.flags & FROZEN != 0 {
@@ -136,25 +111,16 @@ pub fn dress(
 }
 
 /// Sets what differs; answers whether user and group are what they should be. One loss at most.
-fn set_owner(
-    handle: Handle<'_>,
-    now: (u32, u32),
-    wanted: (u32, u32),
-    losses: &mut Losses,
-) -> (bool, bool) {
+fn set_owner(handle: Handle<'_>, now: (u32, u32), wanted: (u32, u32), losses: &mut Losses) -> (bool, bool) {
     let (user_differs, group_differs) = (now.0 != wanted.0, now.1 != wanted.1);
     if !user_differs && !group_differs {
         return (true, true);
     }
-    let Err(error) = handle.set_owner(
-        user_differs.then_some(wanted.0),
-        group_differs.then_some(wanted.1),
-    ) else {
+    let Err(error) = handle.set_owner(user_differs.then_some(wanted.0), group_differs.then_some(wanted.1)) else {
         return (true, true);
     };
     // Without root one may still give one's own file to another group one is in.
-    let group_set =
-        !group_differs || user_differs && handle.set_owner(None, Some(wanted.1)).is_ok();
+    let group_set = !group_differs || user_differs && handle.set_owner(None, Some(wanted.1)).is_ok();
     losses.add(if user_differs { "owner" } else { "group" }, error);
     (!user_differs, group_set)
 }
@@ -166,19 +132,10 @@ fn remove_strays(handle: Handle<'_>, metadata: &Metadata, losses: &mut Losses) {
     for name in present {
         let bytes = name.to_bytes();
         // Labels that this machine's security modules put on every file belong to the place, not to the file.
-        let of_the_place = [
-            &b"security.selinux"[..],
-            b"security.SMACK64",
-            b"security.ima",
-            b"security.evm",
-        ]
-        .contains(&bytes);
+        let of_the_place = [&b"security.selinux"[..], b"security.SMACK64", b"security.ima", b"security.evm"].contains(&bytes);
         let wanted = metadata.xattrs.iter().any(|xattr| xattr.name == bytes);
         if !wanted && !of_the_place && is_kept(bytes) {
-            losses.unless(
-                &format!("removal of xattr {}", name.to_string_lossy()),
-                handle.remove_xattr(&name),
-            );
+            losses.unless(&format!("removal of xattr {}", name.to_string_lossy()), handle.remove_xattr(&name));
         }
     }
 }
@@ -190,16 +147,8 @@ fn without_acl(mode: u32, acl: &[u8]) -> u32 {
     const MASK: u16 = 0x10;
     let permissions = |wanted: u16| {
         let entries = acl.get(4..).unwrap_or_default().chunks_exact(8);
-        let of = |entry: &[u8]| {
-            (
-                u16::from_le_bytes([entry[0], entry[1]]),
-                u16::from_le_bytes([entry[2], entry[3]]),
-            )
-        };
-        entries
-            .map(of)
-            .find(|&(tag, _)| tag == wanted)
-            .map(|(_, permissions)| u32::from(permissions) & 7)
+        let of = |entry: &[u8]| (u16::from_le_bytes([entry[0], entry[1]]), u16::from_le_bytes([entry[2], entry[3]]));
+        entries.map(of).find(|&(tag, _)| tag == wanted).map(|(_, permissions)| u32::from(permissions) & 7)
     };
     let group = permissions(GROUP).unwrap_or(0) & permissions(MASK).unwrap_or(7);
     mode & !0o070 | group << 3
@@ -231,20 +180,13 @@ fn set_flags(handle: Handle<'_>, now: Option<u32>, mask: u32, wanted: u32, losse
     }
     let different = now & mask ^ wanted;
     if different != 0 {
-        let why = why.map_or_else(
-            || "the file system ignores it".to_owned(),
-            |error| error.to_string(),
-        );
+        let why = why.map_or_else(|| "the file system ignores it".to_owned(), |error| error.to_string());
         losses.add(&name_flags(different), why);
     }
 }
 
 fn name_flags(flags: u32) -> String {
-    let letters: String = LETTERS
-        .iter()
-        .filter(|(bit, _)| flags & bit != 0)
-        .map(|(_, letter)| letter)
-        .collect();
+    let letters: String = LETTERS.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, letter)| letter).collect();
     format!("flags {letters}")
 }
 
@@ -255,10 +197,7 @@ struct Losses(Vec<Loss>);
 impl Losses {
     fn add(&mut self, what: &str, why: impl Display) {
         if self.0.iter().all(|loss| loss.what != what) {
-            self.0.push(Loss {
-                what: what.to_owned(),
-                why: why.to_string(),
-            });
+            self.0.push(Loss { what: what.to_owned(), why: why.to_string() });
         }
     }
 
@@ -278,15 +217,7 @@ mod tests {
     fn a_lost_acl_gives_nobody_more() {
         // user::rwx, user:1:rwx, group::r--, mask::rwx, other::---
         let entry = |tag: u8, permissions: u8| [tag, 0, permissions, 0, 1, 0, 0, 0];
-        let acl = [
-            &[2, 0, 0, 0][..],
-            &entry(1, 7),
-            &entry(2, 7),
-            &entry(4, 4),
-            &entry(16, 7),
-            &entry(32, 0),
-        ]
-        .concat();
+        let acl = [&[2, 0, 0, 0][..], &entry(1, 7), &entry(2, 7), &entry(4, 4), &entry(16, 7), &entry(32, 0)].concat();
         assert_eq!(without_acl(0o4770, &acl), 0o4740);
         assert_eq!(without_acl(0o770, b"nonsense"), 0o700);
         assert_eq!(without_acl(0o770, b""), 0o700);

@@ -28,9 +28,7 @@ impl TargetFile for File {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut filled = 0;
         while filled < buffer.len() {
-            match retry_on_intr(|| {
-                rustix::io::pread(&self.fd, &mut buffer[filled..], offset + filled as u64)
-            })? {
+            match retry_on_intr(|| rustix::io::pread(&self.fd, &mut buffer[filled..], offset + filled as u64))? {
                 0 => break,
                 length => filled += length,
             }
@@ -41,9 +39,7 @@ impl TargetFile for File {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut written = 0;
         while written < bytes.len() {
-            match retry_on_intr(|| {
-                rustix::io::pwrite(&self.fd, &bytes[written..], offset + written as u64)
-            })? {
+            match retry_on_intr(|| rustix::io::pwrite(&self.fd, &bytes[written..], offset + written as u64))? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
                 length => written += length,
             }
@@ -81,10 +77,7 @@ impl TargetFile for File {
 
     fn dress(&self, metadata: &Metadata) -> io::Result<Vec<Loss>> {
         if metadata.node_type != NodeType::File {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "the metadata is not that of a regular file",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the metadata is not that of a regular file"));
         }
         dress(Handle::new(&self.fd, true), metadata, &self.tree.ownership)
     }

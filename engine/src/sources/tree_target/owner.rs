@@ -17,9 +17,7 @@ pub struct OwnerMap {
 
 /// A rule that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "owner map `{0}`: expected FROM:TO for users or @FROM:@TO for groups, each a name or a number"
-)]
+#[error("owner map `{0}`: expected FROM:TO for users or @FROM:@TO for groups, each a name or a number")]
 pub struct BadOwnerMap(pub String);
 
 /// One side of a rule.
@@ -39,10 +37,7 @@ impl OwnerMap {
             (None, None) => (from, to, &mut self.users),
             _ => return Err(bad()),
         };
-        rules.push((
-            Who::parse(from).ok_or_else(bad)?,
-            Who::parse(to).ok_or_else(bad)?,
-        ));
+        rules.push((Who::parse(from).ok_or_else(bad)?, Who::parse(to).ok_or_else(bad)?));
         Ok(())
     }
 }
@@ -53,10 +48,7 @@ impl Who {
             None
         } else if text.bytes().all(|byte| byte.is_ascii_digit()) {
             // All ones stands for "leave alone" in the system's calls.
-            text.parse()
-                .ok()
-                .filter(|&number| number != u32::MAX)
-                .map(Self::Number)
+            text.parse().ok().filter(|&number| number != u32::MAX).map(Self::Number)
         } else {
             Some(Self::Name(text.as_bytes().to_vec()))
         }
@@ -73,10 +65,7 @@ impl Who {
         match self {
             Self::Number(number) => Ok(*number),
             Self::Name(name) => lookup(name).ok_or_else(|| {
-                let problem = format!(
-                    "owner map: `{}` is not known on this machine",
-                    String::from_utf8_lossy(name)
-                );
+                let problem = format!("owner map: `{}` is not known on this machine", String::from_utf8_lossy(name));
                 io::Error::new(io::ErrorKind::InvalidInput, problem)
             }),
         }
@@ -97,46 +86,21 @@ impl Ownership {
     pub fn new(options: Options) -> io::Result<Self> {
         let owners = Owners::default();
         let decided = |rules: Vec<(Who, Who)>, lookup: &dyn Fn(&[u8]) -> Option<u32>| {
-            rules
-                .into_iter()
-                .map(|(from, to)| Ok((from, to.local(lookup)?)))
-                .collect::<io::Result<Vec<_>>>()
+            rules.into_iter().map(|(from, to)| Ok((from, to.local(lookup)?))).collect::<io::Result<Vec<_>>>()
         };
         let users = decided(options.map_owner.users, &|name| owners.uid(name))?;
         let groups = decided(options.map_owner.groups, &|name| owners.gid(name))?;
-        Ok(Self {
-            numeric: options.numeric_ids,
-            users,
-            groups,
-            owners,
-        })
+        Ok(Self { numeric: options.numeric_ids, users, groups, owners })
     }
 
     /// User and group that an entry gets here: what the map says, else who has its owner's name here, else its owner's number.
     pub fn of(&self, metadata: &Metadata) -> (u32, u32) {
-        let mapped = |rules: &[(Who, u32)], name: &[u8], number| {
-            rules
-                .iter()
-                .find(|(from, _)| from.is(name, number))
-                .map(|&(_, to)| to)
-        };
+        let mapped = |rules: &[(Who, u32)], name: &[u8], number| rules.iter().find(|(from, _)| from.is(name, number)).map(|&(_, to)| to);
         let uid = mapped(&self.users, &metadata.user, metadata.uid)
-            .or_else(|| {
-                if self.numeric {
-                    None
-                } else {
-                    self.owners.uid(&metadata.user)
-                }
-            })
+            .or_else(|| if self.numeric { None } else { self.owners.uid(&metadata.user) })
             .unwrap_or(metadata.uid);
         let gid = mapped(&self.groups, &metadata.group, metadata.gid)
-            .or_else(|| {
-                if self.numeric {
-                    None
-                } else {
-                    self.owners.gid(&metadata.group)
-                }
-            })
+            .or_else(|| if self.numeric { None } else { self.owners.gid(&metadata.group) })
             .unwrap_or(metadata.gid);
         (uid, gid)
     }
@@ -153,78 +117,30 @@ mod tests {
         for rule in rules {
             map_owner.add(rule).unwrap();
         }
-        Ownership::new(Options {
-            numeric_ids,
-            map_owner,
-        })
-        .unwrap()
+        Ownership::new(Options { numeric_ids, map_owner }).unwrap()
     }
 
     fn entry(user: &str, uid: u32, group: &str, gid: u32) -> Metadata {
-        Metadata {
-            user: user.into(),
-            uid,
-            group: group.into(),
-            gid,
-            ..Metadata::plain(NodeType::File, 0)
-        }
+        Metadata { user: user.into(), uid, group: group.into(), gid, ..Metadata::plain(NodeType::File, 0) }
     }
 
     #[test]
     fn map_then_name_then_number() {
         let rules = ["alice:root", "1000:7", "@staff-of-elsewhere:@root"];
-        assert_eq!(
-            ownership(false, &rules).of(&entry("alice", 1000, "staff-of-elsewhere", 9)),
-            (0, 0)
-        );
-        assert_eq!(
-            ownership(false, &rules).of(&entry("nobody knows", 1000, "x", 9)),
-            (7, 9)
-        );
-        assert_eq!(
-            ownership(false, &[]).of(&entry("root", 55, "root", 56)),
-            (0, 0)
-        );
-        assert_eq!(
-            ownership(true, &[]).of(&entry("root", 55, "root", 56)),
-            (55, 56)
-        );
-        assert_eq!(
-            ownership(true, &["root:3"]).of(&entry("root", 55, "", 56)),
-            (3, 56)
-        );
+        assert_eq!(ownership(false, &rules).of(&entry("alice", 1000, "staff-of-elsewhere", 9)), (0, 0));
+        assert_eq!(ownership(false, &rules).of(&entry("nobody knows", 1000, "x", 9)), (7, 9));
+        assert_eq!(ownership(false, &[]).of(&entry("root", 55, "root", 56)), (0, 0));
+        assert_eq!(ownership(true, &[]).of(&entry("root", 55, "root", 56)), (55, 56));
+        assert_eq!(ownership(true, &["root:3"]).of(&entry("root", 55, "", 56)), (3, 56));
     }
 
     #[test]
     fn bad_rules_are_named() {
-        for bad in [
-            "",
-            "a",
-            ":",
-            "a:",
-            ":b",
-            "a:@b",
-            "@a:b",
-            "@:@",
-            "a:b:c",
-            "a:4294967295",
-            "a:99999999999",
-        ] {
-            assert_eq!(
-                OwnerMap::default().add(bad),
-                Err(BadOwnerMap(bad.to_owned()))
-            );
+        for bad in ["", "a", ":", "a:", ":b", "a:@b", "@a:b", "@:@", "a:b:c", "a:4294967295", "a:99999999999"] {
+            assert_eq!(OwnerMap::default().add(bad), Err(BadOwnerMap(bad.to_owned())));
         }
         let mut map_owner = OwnerMap::default();
         map_owner.add("a:no-such-user-here").unwrap();
-        assert_eq!(
-            Ownership::new(Options {
-                map_owner,
-                ..Options::default()
-            })
-            .unwrap_err()
-            .kind(),
-            io::ErrorKind::InvalidInput
-        );
+        assert_eq!(Ownership::new(Options { map_owner, ..Options::default() }).unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 }

@@ -28,13 +28,7 @@ pub fn remove(tree: &Tree, top: &Descriptor, name: &CStr) -> io::Result<()> {
         return unlink(tree, top, name, AtFlags::empty());
     }
     let device = Identity::of(&statx_of(top.fd.as_fd())?).device;
-    let mut work = Work {
-        tree,
-        device,
-        buffer: Buffer::default(),
-        names: Listing::default(),
-        levels: Vec::new(),
-    };
+    let mut work = Work { tree, device, buffer: Buffer::default(), names: Listing::default(), levels: Vec::new() };
     let mut here = work.enter(top, name)?;
     while let Some(level) = work.levels.last_mut() {
         if let Some(next) = level.pending.pop() {
@@ -46,9 +40,7 @@ pub fn remove(tree: &Tree, top: &Descriptor, name: &CStr) -> io::Result<()> {
             return unlink(tree, top, &empty.name, AtFlags::REMOVEDIR);
         };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::io::retry_on_intr(|| {
-            rustix::fs::openat(&here.fd, c"..", flags, Mode::empty())
-        })?;
+        let fd = rustix::io::retry_on_intr(|| rustix::fs::openat(&here.fd, c"..", flags, Mode::empty()))?;
         if Identity::of(&statx_of(fd.as_fd())?) != above.identity {
             return Err(replaced());
         }
@@ -73,10 +65,7 @@ impl Work<'_> {
         let found = statx_of(here.fd.as_fd())?;
         let identity = Identity::of(&found);
         if identity.device != self.device || is_mounted(&found) {
-            return Err(io::Error::new(
-                io::ErrorKind::CrossesDevices,
-                "a file system is mounted there",
-            ));
+            return Err(io::Error::new(io::ErrorKind::CrossesDevices, "a file system is mounted there"));
         }
         self.names.read(here.fd.as_fd(), &mut self.buffer)?;
         let mut pending = Vec::new();
@@ -89,19 +78,12 @@ impl Work<'_> {
             if type_of(&found) == Some(NodeType::Directory) {
                 pending.push(name.to_owned());
             } else if is_mounted(&found) {
-                return Err(io::Error::new(
-                    io::ErrorKind::CrossesDevices,
-                    "a file is mounted there",
-                ));
+                return Err(io::Error::new(io::ErrorKind::CrossesDevices, "a file is mounted there"));
             } else {
                 unlink(self.tree, &here, name, AtFlags::empty())?;
             }
         }
-        self.levels.push(Level {
-            name: name.to_owned(),
-            identity,
-            pending,
-        });
+        self.levels.push(Level { name: name.to_owned(), identity, pending });
         Ok(here)
     }
 }

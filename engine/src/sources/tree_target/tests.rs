@@ -10,15 +10,8 @@ use std::ffi::{CString, OsStr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 
-const ALL_TYPES: [NodeType; 7] = [
-    NodeType::File,
-    NodeType::Directory,
-    NodeType::Symlink,
-    NodeType::CharDevice,
-    NodeType::BlockDevice,
-    NodeType::Fifo,
-    NodeType::Socket,
-];
+const ALL_TYPES: [NodeType; 7] =
+    [NodeType::File, NodeType::Directory, NodeType::Symlink, NodeType::CharDevice, NodeType::BlockDevice, NodeType::Fifo, NodeType::Socket];
 
 fn target(path: &Path) -> Arc<dyn TargetDir> {
     TreeTarget::open(path, Options::default()).unwrap().root()
@@ -37,10 +30,7 @@ fn own(node_type: NodeType, mode: u32) -> Metadata {
     Metadata {
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),
-        mtime: Time {
-            seconds: 1_000_000_000,
-            nanoseconds: 123_456_789,
-        },
+        mtime: Time { seconds: 1_000_000_000, nanoseconds: 123_456_789 },
         ..Metadata::plain(node_type, mode)
     }
 }
@@ -49,32 +39,19 @@ fn own(node_type: NodeType, mode: u32) -> Metadata {
 fn read_back(path: &Path) -> Metadata {
     let dir = std::fs::File::open(path.parent().unwrap()).unwrap();
     let name = CString::new(path.file_name().unwrap().as_bytes()).unwrap();
-    let stat: Stat =
-        stat_from(&statx_at(dir.as_fd(), &name).unwrap(), &Devices::default()).unwrap();
-    let (metadata, unread) =
-        crate::sources::files::metadata::of(dir.as_fd(), &name, &stat, &Owners::default()).unwrap();
+    let stat: Stat = stat_from(&statx_at(dir.as_fd(), &name).unwrap(), &Devices::default()).unwrap();
+    let (metadata, unread) = crate::sources::files::metadata::of(dir.as_fd(), &name, &stat, &Owners::default()).unwrap();
     assert_eq!(unread, Vec::<String>::new());
     metadata
 }
 
 fn xattr(name: &str, value: &[u8]) -> Xattr {
-    Xattr {
-        name: name.into(),
-        value: value.to_vec(),
-    }
+    Xattr { name: name.into(), value: value.to_vec() }
 }
 
 /// What differs between two entries, apart from what nobody can set.
 fn comparable(metadata: &Metadata) -> Metadata {
-    Metadata {
-        ctime: Time::default(),
-        inode: 0,
-        size: 0,
-        link_group: None,
-        user: Vec::new(),
-        group: Vec::new(),
-        ..metadata.clone()
-    }
+    Metadata { ctime: Time::default(), inode: 0, size: 0, link_group: None, user: Vec::new(), group: Vec::new(), ..metadata.clone() }
 }
 
 #[test]
@@ -85,29 +62,11 @@ fn the_root_is_made_and_names_are_raw_bytes() {
     for name in [&b"\xff\n"[..], b"b", b"B", &[b'x'; 255]] {
         top.file(name, false).unwrap().write_at(name, 0).unwrap();
     }
-    assert_eq!(
-        top.list().unwrap(),
-        [
-            b"B".to_vec(),
-            b"b".to_vec(),
-            vec![b'x'; 255],
-            b"\xff\n".to_vec()
-        ]
-    );
-    assert_eq!(
-        std::fs::read(root.join(OsStr::from_bytes(b"\xff\n"))).unwrap(),
-        b"\xff\n"
-    );
+    assert_eq!(top.list().unwrap(), [b"B".to_vec(), b"b".to_vec(), vec![b'x'; 255], b"\xff\n".to_vec()]);
+    assert_eq!(std::fs::read(root.join(OsStr::from_bytes(b"\xff\n"))).unwrap(), b"\xff\n");
     assert_eq!(top.stat(b"b").unwrap().unwrap().mode, 0o600);
     assert_eq!(top.stat(b"none").unwrap(), None);
-    assert_eq!(
-        top.directory(b"d").unwrap().path(b"\xff"),
-        [
-            root.canonicalize().unwrap().as_os_str().as_bytes(),
-            b"/d/\xff"
-        ]
-        .concat()
-    );
+    assert_eq!(top.directory(b"d").unwrap().path(b"\xff"), [root.canonicalize().unwrap().as_os_str().as_bytes(), b"/d/\xff"].concat());
     assert_eq!(top.stat(b"d").unwrap().unwrap().mode, 0o700);
     let metadata = own(NodeType::Fifo, 0o600);
     for bad in [&b""[..], b".", b"..", b"a/b", b"/etc", b"a\0"] {
@@ -123,11 +82,7 @@ fn the_root_is_made_and_names_are_raw_bytes() {
             top.remove(bad),
         ];
         for kind in kinds {
-            assert_eq!(
-                kind.unwrap_err().kind(),
-                io::ErrorKind::InvalidInput,
-                "{bad:?}"
-            );
+            assert_eq!(kind.unwrap_err().kind(), io::ErrorKind::InvalidInput, "{bad:?}");
         }
     }
 }
@@ -141,28 +96,15 @@ fn files_are_written_punched_and_cut() {
     file.punch(4096, 512 << 10).unwrap();
     file.punch(1 << 20, 1 << 20).unwrap();
     file.punch(0, 0).unwrap();
-    assert_eq!(
-        file.length().unwrap(),
-        1 << 20,
-        "punching never makes longer"
-    );
+    assert_eq!(file.length().unwrap(), 1 << 20, "punching never makes longer");
     let mut bytes = vec![1; 2 << 20];
     assert_eq!(file.read_at(&mut bytes, 0).unwrap(), 1 << 20);
-    assert!(
-        bytes[..4096].iter().all(|&byte| byte == 9)
-            && bytes[4096..4096 + (512 << 10)]
-                .iter()
-                .all(|&byte| byte == 0)
-    );
+    assert!(bytes[..4096].iter().all(|&byte| byte == 9) && bytes[4096..4096 + (512 << 10)].iter().all(|&byte| byte == 0));
     assert!(top.stat(b"f").unwrap().unwrap().allocated < 1 << 20);
     file.set_length(10).unwrap();
     assert_eq!(file.read_at(&mut bytes, 5).unwrap(), 5);
     drop(file);
-    assert_eq!(
-        top.file(b"f", false).unwrap().length().unwrap(),
-        10,
-        "contents are kept"
-    );
+    assert_eq!(top.file(b"f", false).unwrap().length().unwrap(), 10, "contents are kept");
     assert_eq!(top.file(b"f", true).unwrap().length().unwrap(), 0);
 }
 
@@ -176,13 +118,7 @@ fn a_tree_of_three_thousand_levels_is_made_dressed_and_removed() {
         let next = chain.last().unwrap().directory(&name).unwrap();
         chain.push(next);
     }
-    chain
-        .last()
-        .unwrap()
-        .file(b"file", true)
-        .unwrap()
-        .write_at(b"deep", 0)
-        .unwrap();
+    chain.last().unwrap().file(b"file", true).unwrap().write_at(b"deep", 0).unwrap();
     let metadata = own(NodeType::Directory, 0o755);
     for directory in chain[1..].iter().rev() {
         assert_eq!(directory.dress_self(&metadata).unwrap(), []);
@@ -215,18 +151,11 @@ fn more_directories_than_descriptors() {
     let home = tempfile::tempdir().unwrap();
     let top = target(home.path());
     let parent = top.directory(b"parent").unwrap();
-    let all: Vec<_> = (0..1_000)
-        .map(|number| parent.directory(format!("{number}").as_bytes()).unwrap())
-        .collect();
+    let all: Vec<_> = (0..1_000).map(|number| parent.directory(format!("{number}").as_bytes()).unwrap()).collect();
     for directory in &all {
         directory.file(b"f", false).unwrap();
     }
-    assert_eq!(
-        std::fs::read_dir(home.path().join("parent/999"))
-            .unwrap()
-            .count(),
-        1
-    );
+    assert_eq!(std::fs::read_dir(home.path().join("parent/999")).unwrap().count(), 1);
     // The first gave its descriptor back. Another directory under its name, or a link, is not taken for it.
     std::fs::rename(home.path().join("parent/0"), home.path().join("moved")).unwrap();
     assert!(all[0].list().is_err());
@@ -234,16 +163,8 @@ fn more_directories_than_descriptors() {
     assert!(all[0].file(b"g", true).is_err());
     std::fs::remove_file(home.path().join("parent/0")).unwrap();
     std::fs::create_dir(home.path().join("parent/0")).unwrap();
-    assert_eq!(
-        all[0].file(b"g", true).err().unwrap().kind(),
-        io::ErrorKind::StaleNetworkFileHandle
-    );
-    assert_eq!(
-        std::fs::read_dir(home.path().join("moved"))
-            .unwrap()
-            .count(),
-        1
-    );
+    assert_eq!(all[0].file(b"g", true).err().unwrap().kind(), io::ErrorKind::StaleNetworkFileHandle);
+    assert_eq!(std::fs::read_dir(home.path().join("moved")).unwrap().count(), 1);
 }
 
 /// A link at every place where something is expected, and nothing at its other end ever changes.
@@ -255,65 +176,30 @@ fn planted_links_are_never_followed() {
         std::fs::create_dir_all(outside.join("dir/sub")).unwrap();
         std::fs::write(outside.join("file"), b"precious").unwrap();
         std::fs::write(outside.join("dir/sub/file"), b"precious").unwrap();
-        let before: Vec<_> = ["file", "dir", "dir/sub", "dir/sub/file"]
-            .iter()
-            .map(|name| read_back(&outside.join(name)))
-            .collect();
-        let ends: [PathBuf; 3] = [
-            outside.join("file"),
-            outside.join("dir"),
-            outside.join("missing"),
-        ];
+        let before: Vec<_> = ["file", "dir", "dir/sub", "dir/sub/file"].iter().map(|name| read_back(&outside.join(name))).collect();
+        let ends: [PathBuf; 3] = [outside.join("file"), outside.join("dir"), outside.join("missing")];
         for end in &ends {
             let place = home.path().join("place");
             let tree = TreeTarget::open(&place, Options::default()).unwrap();
             tree.root.forbid_openat2(no_openat2);
             let top = tree.root();
             let plant = |name: &str| symlink(end, place.join(name)).unwrap();
-            for name in [
-                "directory",
-                "file",
-                "fresh",
-                "dress",
-                "special",
-                "linked",
-                "old",
-                "remove",
-            ] {
+            for name in ["directory", "file", "fresh", "dress", "special", "linked", "old", "remove"] {
                 plant(name);
             }
             assert!(top.directory(b"directory").is_err());
             assert!(top.file(b"file", false).is_err());
-            top.file(b"fresh", true)
-                .unwrap()
-                .write_at(b"ours", 0)
-                .unwrap();
-            for node_type in ALL_TYPES
-                .into_iter()
-                .filter(|&node_type| node_type != NodeType::Symlink)
-            {
-                assert!(
-                    top.dress(b"dress", &own(node_type, 0o777)).is_err(),
-                    "{node_type:?}"
-                );
+            top.file(b"fresh", true).unwrap().write_at(b"ours", 0).unwrap();
+            for node_type in ALL_TYPES.into_iter().filter(|&node_type| node_type != NodeType::Symlink) {
+                assert!(top.dress(b"dress", &own(node_type, 0o777)).is_err(), "{node_type:?}");
             }
-            assert_eq!(
-                top.dress(b"dress", &own(NodeType::Symlink, 0o777)).unwrap(),
-                []
-            );
-            top.special(b"special", &own(NodeType::Fifo, 0o644))
-                .unwrap();
+            assert_eq!(top.dress(b"dress", &own(NodeType::Symlink, 0o777)).unwrap(), []);
+            top.special(b"special", &own(NodeType::Fifo, 0o644)).unwrap();
             top.file(b"plain", true).unwrap();
             top.link(b"linked", &*top, b"plain").unwrap();
             // A link to a link is another name of that link, not of what it leads to.
             top.link(b"another", &*top, b"old").unwrap();
-            assert!(
-                place
-                    .join("another")
-                    .symlink_metadata()
-                    .unwrap()
-                    .is_symlink()
-            );
+            assert!(place.join("another").symlink_metadata().unwrap().is_symlink());
             top.remove(b"remove").unwrap();
             assert!(place.join("remove").symlink_metadata().is_err());
             // Swapped under an open directory, which is gone from its place.
@@ -330,10 +216,7 @@ fn planted_links_are_never_followed() {
             std::fs::remove_dir_all(&place).unwrap();
         }
         assert!(!outside.join("missing").exists());
-        let after: Vec<_> = ["file", "dir", "dir/sub", "dir/sub/file"]
-            .iter()
-            .map(|name| read_back(&outside.join(name)))
-            .collect();
+        let after: Vec<_> = ["file", "dir", "dir/sub", "dir/sub/file"].iter().map(|name| read_back(&outside.join(name))).collect();
         assert_eq!(before, after);
     }
 }
@@ -355,32 +238,15 @@ fn what_stands_in_the_way() {
     assert!(top.dress(b"d", &own(NodeType::File, 0o600)).is_err());
     assert!(top.dress(b"p", &own(NodeType::Socket, 0o600)).is_err());
     top.special(b"f", &own(NodeType::Socket, 0o640)).unwrap();
-    assert!(
-        home.path()
-            .join("f")
-            .symlink_metadata()
-            .unwrap()
-            .file_type()
-            .is_socket()
-    );
+    assert!(home.path().join("f").symlink_metadata().unwrap().file_type().is_socket());
     top.file(b"p", true).unwrap();
     assert!(home.path().join("p").is_file() && home.path().join("d/x").is_file());
-    let link = Metadata {
-        link_target: b"some\xff/where".to_vec(),
-        ..own(NodeType::Symlink, 0o777)
-    };
+    let link = Metadata { link_target: b"some\xff/where".to_vec(), ..own(NodeType::Symlink, 0o777) };
     assert_eq!(top.special(b"p", &link).unwrap(), []);
     let inode = home.path().join("p").symlink_metadata().unwrap().ino();
-    assert_eq!(
-        comparable(&read_back(&home.path().join("p"))),
-        comparable(&link)
-    );
+    assert_eq!(comparable(&read_back(&home.path().join("p"))), comparable(&link));
     top.special(b"p", &link).unwrap();
-    assert_eq!(
-        home.path().join("p").symlink_metadata().unwrap().ino(),
-        inode,
-        "what is right stays"
-    );
+    assert_eq!(home.path().join("p").symlink_metadata().unwrap().ino(), inode, "what is right stays");
 }
 
 #[test]
@@ -391,44 +257,19 @@ fn other_names_of_a_file_are_safe() {
     top.file(b"a", true).unwrap().write_at(b"first", 0).unwrap();
     other.link(b"b", &*top, b"a").unwrap();
     other.link(b"b", &*top, b"a").unwrap();
-    assert_eq!(
-        top.stat(b"a").unwrap().unwrap().link_group,
-        other.stat(b"b").unwrap().unwrap().link_group
-    );
-    let linked = Metadata {
-        link_group: top.stat(b"a").unwrap().unwrap().link_group,
-        ..own(NodeType::File, 0o640)
-    };
+    assert_eq!(top.stat(b"a").unwrap().unwrap().link_group, other.stat(b"b").unwrap().unwrap().link_group);
+    let linked = Metadata { link_group: top.stat(b"a").unwrap().unwrap().link_group, ..own(NodeType::File, 0o640) };
     assert_eq!(top.dress(b"a", &linked).unwrap(), []);
-    assert!(
-        top.dress(b"a", &own(NodeType::File, 0o644)).is_err(),
-        "the other name would change too"
-    );
+    assert!(top.dress(b"a", &own(NodeType::File, 0o644)).is_err(), "the other name would change too");
     assert_eq!(other.stat(b"b").unwrap().unwrap().mode, 0o640);
-    assert!(
-        other.file(b"b", false).is_err(),
-        "writing would change both"
-    );
-    other
-        .file(b"b", true)
-        .unwrap()
-        .write_at(b"second", 0)
-        .unwrap();
+    assert!(other.file(b"b", false).is_err(), "writing would change both");
+    other.file(b"b", true).unwrap().write_at(b"second", 0).unwrap();
     assert_eq!(std::fs::read(home.path().join("a")).unwrap(), b"first");
     other.link(b"b", &*top, b"a").unwrap();
     assert_eq!(std::fs::read(home.path().join("d/b")).unwrap(), b"first");
-    assert!(
-        top.link(b"d", &*top, b"a").is_err(),
-        "a directory is not replaced"
-    );
+    assert!(top.link(b"d", &*top, b"a").is_err(), "a directory is not replaced");
     let elsewhere = tempfile::tempdir().unwrap();
-    assert_eq!(
-        target(elsewhere.path())
-            .link(b"x", &*top, b"a")
-            .unwrap_err()
-            .kind(),
-        io::ErrorKind::InvalidInput
-    );
+    assert_eq!(target(elsewhere.path()).link(b"x", &*top, b"a").unwrap_err().kind(), io::ErrorKind::InvalidInput);
 }
 
 /// `cap_net_bind_service=ep` as the kernel stores it, revision 2.
@@ -436,8 +277,8 @@ const CAPABILITY: &[u8] = &[1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
 
 /// user::rw-, user:1:rw-, group::r--, mask::rw-, other::---; as a mode 0660.
 const ACL: &[u8] = &[
-    2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 6, 0, 1, 0, 0, 0, 4, 0, 4, 0, 255, 255, 255,
-    255, 16, 0, 6, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255,
+    2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 6, 0, 1, 0, 0, 0, 4, 0, 4, 0, 255, 255, 255, 255, 16, 0, 6, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255,
+    255, 255,
 ];
 
 #[test]
@@ -450,42 +291,21 @@ fn everything_comes_back() {
     let file = Metadata {
         uid: 1234,
         gid: 5678,
-        xattrs: vec![
-            xattr("security.capability", CAPABILITY),
-            xattr("system.posix_acl_access", ACL),
-            xattr("trusted.t", b""),
-            xattr("user.u", &[3; 2_000]),
-        ],
+        xattrs: vec![xattr("security.capability", CAPABILITY), xattr("system.posix_acl_access", ACL), xattr("trusted.t", b""), xattr("user.u", &[3; 2_000])],
         flags: 0x40 | 0x80 | 0x10,
         ..own(NodeType::File, 0o4660)
     };
     let directory = Metadata {
-        mtime: Time {
-            seconds: -5,
-            nanoseconds: 999_999_999,
-        },
+        mtime: Time { seconds: -5, nanoseconds: 999_999_999 },
         xattrs: vec![xattr("system.posix_acl_default", ACL)],
         flags: 0x20,
         ..own(NodeType::Directory, 0o3751)
     };
-    let device = Metadata {
-        device: (1, 3),
-        uid: 7,
-        ..own(NodeType::CharDevice, 0o666)
-    };
-    let block = Metadata {
-        device: (259, 77),
-        xattrs: vec![xattr("trusted.dev", b"x")],
-        ..own(NodeType::BlockDevice, 0o660)
-    };
+    let device = Metadata { device: (1, 3), uid: 7, ..own(NodeType::CharDevice, 0o666) };
+    let block = Metadata { device: (259, 77), xattrs: vec![xattr("trusted.dev", b"x")], ..own(NodeType::BlockDevice, 0o660) };
     let fifo = own(NodeType::Fifo, 0o1622);
     let socket = own(NodeType::Socket, 0o755);
-    let link = Metadata {
-        link_target: vec![b'l'; 3_000],
-        gid: 9,
-        xattrs: vec![xattr("trusted.l", b"1")],
-        ..own(NodeType::Symlink, 0o777)
-    };
+    let link = Metadata { link_target: vec![b'l'; 3_000], gid: 9, xattrs: vec![xattr("trusted.l", b"1")], ..own(NodeType::Symlink, 0o777) };
     // Twice: new, and over what is there, with the immutable file and the append-only directory in the way.
     for _ in 0..2 {
         let inner = top.directory(b"d").unwrap();
@@ -509,11 +329,7 @@ fn everything_comes_back() {
             ("d/socket", &socket),
             ("d/link", &link),
         ] {
-            assert_eq!(
-                comparable(&read_back(&home.path().join(name))),
-                comparable(expected),
-                "{name}"
-            );
+            assert_eq!(comparable(&read_back(&home.path().join(name))), comparable(expected), "{name}");
         }
         inner.remove(b"g").unwrap();
         assert_eq!(top.dress(b"d", &directory).unwrap(), []);
@@ -523,10 +339,7 @@ fn everything_comes_back() {
     let plain = own(NodeType::File, 0o600);
     let inner = top.directory(b"d").unwrap();
     assert_eq!(inner.dress(b"f", &plain).unwrap(), []);
-    assert_eq!(
-        comparable(&read_back(&home.path().join("d/f"))),
-        comparable(&plain)
-    );
+    assert_eq!(comparable(&read_back(&home.path().join("d/f"))), comparable(&plain));
     assert_eq!(inner.dress(b"f", &file).unwrap(), []);
     assert_eq!(inner.dress_self(&directory).unwrap(), []);
     top.remove(b"d").unwrap();
@@ -541,26 +354,14 @@ fn a_removal_stops_at_mounts() {
     let home = tempfile::tempdir().unwrap();
     let mount = home.path().join("t/m");
     std::fs::create_dir_all(&mount).unwrap();
-    if !std::process::Command::new("mount")
-        .args(["-t", "tmpfs", "vault-test"])
-        .arg(&mount)
-        .status()
-        .is_ok_and(|status| status.success())
-    {
+    if !std::process::Command::new("mount").args(["-t", "tmpfs", "vault-test"]).arg(&mount).status().is_ok_and(|status| status.success()) {
         eprintln!("skipped: mount is not allowed here");
         return;
     }
     std::fs::write(mount.join("precious"), b"").unwrap();
     let outcome = target(home.path()).remove(b"t");
     let there = mount.join("precious").exists();
-    assert!(
-        std::process::Command::new("umount")
-            .arg("-l")
-            .arg(&mount)
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(std::process::Command::new("umount").arg("-l").arg(&mount).status().unwrap().success());
     assert!(there);
     assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::CrossesDevices);
 }
@@ -572,10 +373,7 @@ fn losses_of_a_plain_user_are_listed() {
     }
     let home = tempfile::tempdir().unwrap();
     std::os::unix::fs::chown(home.path(), Some(65_534), Some(65_534)).unwrap();
-    assert!(as_nobody(
-        "sources::tree_target::tests::as_nobody_dresses",
-        home.path()
-    ));
+    assert!(as_nobody("sources::tree_target::tests::as_nobody_dresses", home.path()));
 }
 
 /// Run by the test above in a child process; by itself it has nothing to do.
@@ -586,60 +384,26 @@ fn as_nobody_dresses() {
     };
     let home = Path::new(&home);
     let top = target(&home.join("new"));
-    let foreign = Metadata {
-        uid: 12,
-        gid: 34,
-        user: b"nobody knows".to_vec(),
-        xattrs: vec![xattr("trusted.t", b"1")],
-        ..own(NodeType::File, 0o6755)
-    };
+    let foreign = Metadata { uid: 12, gid: 34, user: b"nobody knows".to_vec(), xattrs: vec![xattr("trusted.t", b"1")], ..own(NodeType::File, 0o6755) };
     let losses = top.file(b"f", true).unwrap().dress(&foreign).unwrap();
-    let what: Vec<&str> = losses
-        .iter()
-        .map(|Loss { what, .. }| what.as_str())
-        .collect();
-    assert_eq!(
-        what,
-        ["owner", "setuid bit", "setgid bit", "xattr trusted.t"]
-    );
+    let what: Vec<&str> = losses.iter().map(|Loss { what, .. }| what.as_str()).collect();
+    assert_eq!(what, ["owner", "setuid bit", "setgid bit", "xattr trusted.t"]);
     assert!(losses[0].why.contains("not permitted"), "{losses:?}");
-    assert_eq!(
-        home.join("new/f").metadata().unwrap().permissions().mode() & 0o7777,
-        0o755
-    );
-    assert_eq!(
-        home.join("new/f").metadata().unwrap().mtime(),
-        1_000_000_000
-    );
-    let null = Metadata {
-        device: (1, 3),
-        ..own(NodeType::CharDevice, 0o666)
-    };
+    assert_eq!(home.join("new/f").metadata().unwrap().permissions().mode() & 0o7777, 0o755);
+    assert_eq!(home.join("new/f").metadata().unwrap().mtime(), 1_000_000_000);
+    let null = Metadata { device: (1, 3), ..own(NodeType::CharDevice, 0o666) };
     assert!(top.special(b"null", &null).is_err());
     // Read-only files and directories of one's own are no obstacle, nor are they to a removal.
     let shut = top.directory(b"shut").unwrap();
     for _ in 0..2 {
-        shut.file(b"f", false)
-            .unwrap()
-            .dress(&own(NodeType::File, 0))
-            .unwrap();
+        shut.file(b"f", false).unwrap().dress(&own(NodeType::File, 0)).unwrap();
         shut.file(b"new", true).unwrap();
-        assert_eq!(
-            shut.dress_self(&own(NodeType::Directory, 0o100)).unwrap(),
-            []
-        );
+        assert_eq!(shut.dress_self(&own(NodeType::Directory, 0o100)).unwrap(), []);
         assert_eq!(shut.dress(b"f", &own(NodeType::File, 0)).unwrap(), []);
     }
     let again = target(&home.join("new")).directory(b"shut").unwrap();
-    assert_eq!(
-        again.dress_self(&own(NodeType::Directory, 0o500)).unwrap(),
-        []
-    );
-    assert_eq!(
-        top.dress(b"shut", &own(NodeType::Directory, 0o100))
-            .unwrap(),
-        []
-    );
+    assert_eq!(again.dress_self(&own(NodeType::Directory, 0o500)).unwrap(), []);
+    assert_eq!(top.dress(b"shut", &own(NodeType::Directory, 0o100)).unwrap(), []);
     top.remove(b"shut").unwrap();
 }
 
@@ -664,8 +428,5 @@ fn write_by_hand() {
     for directory in 0..1_000 {
         top.remove(format!("{directory}").as_bytes()).unwrap();
     }
-    eprintln!(
-        "{:.1} us a file removed",
-        start.elapsed().as_secs_f64() * 10.0
-    );
+    eprintln!("{:.1} us a file removed", start.elapsed().as_secs_f64() * 10.0);
 }

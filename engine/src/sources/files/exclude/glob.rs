@@ -53,8 +53,7 @@ impl Glob {
                 Ok(b'?') => tokens.push(Token::Any),
                 Ok(b'[') => tokens.push(class(&mut rest, ignore_case)?),
                 Ok(b'\\') => {
-                    let (escaped, after) =
-                        next_character(rest, ignore_case).ok_or("a `\\` with nothing after it")?;
+                    let (escaped, after) = next_character(rest, ignore_case).ok_or("a `\\` with nothing after it")?;
                     rest = after;
                     tokens.push(Token::One(escaped));
                 }
@@ -63,24 +62,16 @@ impl Glob {
         }
         if !ignore_case {
             // Without `\` the bytes of plain characters are those of the pattern.
-            let plain =
-                |tokens: &[Token]| tokens.iter().all(|token| matches!(token, Token::One(_)));
+            let plain = |tokens: &[Token]| tokens.iter().all(|token| matches!(token, Token::One(_)));
             let escaped = text.contains(&b'\\');
             if plain(&tokens) && !escaped {
                 return Ok(Self::Literal(text.to_vec()));
             }
-            if !escaped
-                && text.first() == Some(&b'*')
-                && text.get(1) != Some(&b'*')
-                && plain(&tokens[1..])
-            {
+            if !escaped && text.first() == Some(&b'*') && text.get(1) != Some(&b'*') && plain(&tokens[1..]) {
                 return Ok(Self::Suffix(text[1..].to_vec()));
             }
         }
-        Ok(Self::Tokens {
-            tokens,
-            ignore_case,
-        })
+        Ok(Self::Tokens { tokens, ignore_case })
     }
 
     /// Whether all of `name` matches.
@@ -88,10 +79,7 @@ impl Glob {
         match self {
             Self::Literal(literal) => literal == name,
             Self::Suffix(suffix) => name.ends_with(suffix),
-            Self::Tokens {
-                tokens,
-                ignore_case,
-            } => matches_tokens(tokens, name, *ignore_case),
+            Self::Tokens { tokens, ignore_case } => matches_tokens(tokens, name, *ignore_case),
         }
     }
 }
@@ -145,8 +133,7 @@ fn matches_tokens(tokens: &[Token], name: &[u8], ignore_case: bool) -> bool {
                 retry = Some((place + 1, rest));
                 Some(rest)
             }
-            Some(token) => next_character(rest, ignore_case)
-                .and_then(|(character, after)| token.takes(character).then_some(after)),
+            Some(token) => next_character(rest, ignore_case).and_then(|(character, after)| token.takes(character).then_some(after)),
         };
         match (step, &mut retry) {
             (Some(_), _) if place == tokens.len() => return true,
@@ -169,12 +156,7 @@ impl Token {
         match self {
             Self::Run | Self::Any => true,
             Self::One(one) => *one == character,
-            Self::Class { negated, ranges } => {
-                ranges
-                    .iter()
-                    .any(|&(low, high)| (low..=high).contains(&character))
-                    != *negated
-            }
+            Self::Class { negated, ranges } => ranges.iter().any(|&(low, high)| (low..=high).contains(&character)) != *negated,
         }
     }
 }
@@ -189,19 +171,9 @@ fn next_character(bytes: &[u8], ignore_case: bool) -> Option<(u32, &[u8])> {
         0xf0..=0xf4 => 4,
         _ => 0,
     };
-    let decoded = bytes
-        .get(..length)
-        .and_then(|sequence| std::str::from_utf8(sequence).ok())
-        .and_then(|text| text.chars().next());
+    let decoded = bytes.get(..length).and_then(|sequence| std::str::from_utf8(sequence).ok()).and_then(|text| text.chars().next());
     Some(match decoded {
-        Some(character) => (
-            u32::from(if ignore_case {
-                folded(character)
-            } else {
-                character
-            }),
-            &bytes[length..],
-        ),
+        Some(character) => (u32::from(if ignore_case { folded(character) } else { character }), &bytes[length..]),
         None => (0x11_0000 + u32::from(first), &bytes[1..]),
     })
 }
@@ -222,9 +194,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn matches(pattern: &str, name: &str) -> bool {
-        Glob::parse(pattern.as_bytes(), false)
-            .unwrap()
-            .matches(name.as_bytes())
+        Glob::parse(pattern.as_bytes(), false).unwrap().matches(name.as_bytes())
     }
 
     /// From the table of Go's `path/filepath` tests.
@@ -266,9 +236,7 @@ mod tests {
         ] {
             assert_eq!(matches(pattern, name), expected, "{pattern} on {name}");
         }
-        for bad in [
-            "[]a]", "[-]", "[x-]", "[-x]", "a[", "[", "[a", "[a-", "[a-b-c]", "a\\", "[^", "[^]a]",
-        ] {
+        for bad in ["[]a]", "[-]", "[x-]", "[-x]", "a[", "[", "[a", "[a-", "[a-b-c]", "a\\", "[^", "[^]a]"] {
             assert!(Glob::parse(bad.as_bytes(), false).is_err(), "{bad}");
         }
     }
@@ -276,9 +244,7 @@ mod tests {
     #[test]
     fn bytes_that_are_not_utf8() {
         let any = Glob::parse(b"a?c", false).unwrap();
-        assert!(
-            any.matches(b"a\xffc") && any.matches("aäc".as_bytes()) && !any.matches(b"a\xff\xffc")
-        );
+        assert!(any.matches(b"a\xffc") && any.matches("aäc".as_bytes()) && !any.matches(b"a\xff\xffc"));
         assert!(Glob::parse(b"[\xfe\xff]", false).unwrap().matches(b"\xff"));
         assert!(Glob::parse(b"*\xff", false).unwrap().matches(b"\xfe\xff"));
     }
@@ -286,24 +252,16 @@ mod tests {
     #[test]
     fn without_case() {
         let glob = Glob::parse("*.TÄ[A-C]".as_bytes(), true).unwrap();
-        assert!(
-            glob.matches("x.täb".as_bytes())
-                && glob.matches("X.TÄC".as_bytes())
-                && !glob.matches(b"x.td")
-        );
+        assert!(glob.matches("x.täb".as_bytes()) && glob.matches("X.TÄC".as_bytes()) && !glob.matches(b"x.td"));
     }
 
     /// The obvious definition, exponential and short.
     fn naive(tokens: &[Token], name: &[u8], ignore_case: bool) -> bool {
         match tokens.split_first() {
             None => name.is_empty(),
-            Some((Token::Run, rest)) => {
-                (0..=name.len()).any(|skip| naive(rest, &name[skip..], ignore_case))
-            }
+            Some((Token::Run, rest)) => (0..=name.len()).any(|skip| naive(rest, &name[skip..], ignore_case)),
             Some((token, rest)) => {
-                next_character(name, ignore_case).is_some_and(|(character, after)| {
-                    token.takes(character) && naive(rest, after, ignore_case)
-                })
+                next_character(name, ignore_case).is_some_and(|(character, after)| token.takes(character) && naive(rest, after, ignore_case))
             }
         }
     }

@@ -11,10 +11,7 @@ fn hard_links_share_a_group() {
     let group = seen.of("a").0.link_group.expect("two names");
     assert_eq!(Some(group), seen.of("d/b").0.link_group);
     assert_eq!(seen.of("d").0.link_group, None);
-    assert_eq!(
-        seen.open("a").unwrap().stat().unwrap().unwrap(),
-        *seen.of("a").0
-    );
+    assert_eq!(seen.open("a").unwrap().stat().unwrap().unwrap(), *seen.of("a").0);
 }
 
 #[test]
@@ -27,10 +24,7 @@ fn holes_are_found_and_files_read_again() {
     assert!(seen.of("sparse").0.allocated < 1 << 20);
     let mut body = seen.open("sparse").unwrap();
     let range = body.next_data(0).unwrap().unwrap();
-    assert!(
-        range.start <= 1 << 20 && range.end >= (1 << 20) + 4096 && range.end < 80 << 20,
-        "{range:?}"
-    );
+    assert!(range.start <= 1 << 20 && range.end >= (1 << 20) + 4096 && range.end < 80 << 20, "{range:?}");
     let mut byte = [0];
     assert_eq!(body.next_data(1 << 20).unwrap().unwrap().start, 1 << 20);
     assert_eq!((body.read(&mut byte).unwrap(), byte[0]), (1, 1));
@@ -56,19 +50,10 @@ fn reading_leaves_the_page_cache_as_it_was() {
     let cached = |name: &str, offset: u64| {
         let fd = std::fs::File::open(home.path().join(name)).unwrap();
         rustix::fs::fadvise(&fd, 0, None, rustix::fs::Advice::Random).unwrap();
-        rustix::io::preadv2(
-            &fd,
-            &mut [io::IoSliceMut::new(&mut [0])],
-            offset,
-            rustix::io::ReadWriteFlags::NOWAIT,
-        ) != Err(rustix::io::Errno::AGAIN)
+        rustix::io::preadv2(&fd, &mut [io::IoSliceMut::new(&mut [0])], offset, rustix::io::ReadWriteFlags::NOWAIT) != Err(rustix::io::Errno::AGAIN)
     };
     for name in ["cold", "warm", "small"] {
-        std::fs::write(
-            home.path().join(name),
-            vec![5; if name == "small" { 5_000 } else { 70 << 20 }],
-        )
-        .unwrap();
+        std::fs::write(home.path().join(name), vec![5; if name == "small" { 5_000 } else { 70 << 20 }]).unwrap();
         let file = std::fs::File::open(home.path().join(name)).unwrap();
         file.sync_all().unwrap();
         if name != "warm" {
@@ -86,10 +71,7 @@ fn reading_leaves_the_page_cache_as_it_was() {
         while body.read(&mut buffer).unwrap() > 0 {}
         body.release();
     }
-    assert!(
-        !cached("cold", 50 << 20) && !cached("small", 0),
-        "we brought these in"
-    );
+    assert!(!cached("cold", 50 << 20) && !cached("small", 0), "we brought these in");
     assert!(cached("warm", 50 << 20), "this was there before us");
 }
 
@@ -98,21 +80,11 @@ fn what_is_not_a_file_never_blocks() {
     let home = tempfile::tempdir().unwrap();
     make(home.path(), &["x"]);
     let dir = std::fs::File::open(home.path()).unwrap();
-    rustix::fs::mknodat(
-        &dir,
-        "fifo",
-        rustix::fs::FileType::Fifo,
-        rustix::fs::Mode::RWXU,
-        0,
-    )
-    .unwrap();
+    rustix::fs::mknodat(&dir, "fifo", rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
     std::os::unix::net::UnixListener::bind(home.path().join("socket")).unwrap();
     let seen = walked(home.path(), Options::default());
     assert_eq!(seen.order, ["fifo", "socket", "x"]);
-    assert_eq!(
-        (seen.of("fifo").0.node_type, seen.of("socket").0.node_type),
-        (NodeType::Fifo, NodeType::Socket)
-    );
+    assert_eq!((seen.of("fifo").0.node_type, seen.of("socket").0.node_type), (NodeType::Fifo, NodeType::Socket));
     assert_eq!(seen.metadata("fifo").node_type, NodeType::Fifo);
     assert_eq!(seen.metadata("socket").size, 0);
     // Another kind of thing has taken the file's place since the walk.
@@ -120,17 +92,11 @@ fn what_is_not_a_file_never_blocks() {
     std::fs::rename(home.path().join("fifo"), home.path().join("x")).unwrap();
     assert!(seen.open("x").is_err());
     let (stat, dir) = seen.of("x");
-    assert_eq!(
-        dir.metadata(b"x", stat).unwrap_err().kind(),
-        io::ErrorKind::StaleNetworkFileHandle
-    );
+    assert_eq!(dir.metadata(b"x", stat).unwrap_err().kind(), io::ErrorKind::StaleNetworkFileHandle);
     std::fs::remove_file(home.path().join("x")).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", home.path().join("x")).unwrap();
     assert!(seen.open("x").is_err(), "links are not followed");
-    assert_eq!(
-        dir.open(b"../x").err().unwrap().kind(),
-        io::ErrorKind::InvalidInput
-    );
+    assert_eq!(dir.open(b"../x").err().unwrap().kind(), io::ErrorKind::InvalidInput);
 }
 
 #[test]
@@ -153,52 +119,20 @@ fn attributes_acls_capabilities_flags_and_devices() {
     set("l", "trusted.on-a-link", b"1");
     let flagged = std::fs::File::open(at("d")).unwrap();
     let before = rustix::fs::ioctl_getflags(&flagged).unwrap();
-    rustix::fs::ioctl_setflags(
-        &flagged,
-        before | rustix::fs::IFlags::NODUMP | rustix::fs::IFlags::NOATIME,
-    )
-    .unwrap();
+    rustix::fs::ioctl_setflags(&flagged, before | rustix::fs::IFlags::NODUMP | rustix::fs::IFlags::NOATIME).unwrap();
     let dir = std::fs::File::open(home.path()).unwrap();
     let number = rustix::fs::makedev(1, 3);
-    rustix::fs::mknodat(
-        &dir,
-        "null",
-        rustix::fs::FileType::CharacterDevice,
-        rustix::fs::Mode::RWXU,
-        number,
-    )
-    .unwrap();
+    rustix::fs::mknodat(&dir, "null", rustix::fs::FileType::CharacterDevice, rustix::fs::Mode::RWXU, number).unwrap();
     let seen = walked(home.path(), Options::default());
-    let names = |path: &str| {
-        seen.metadata(path)
-            .xattrs
-            .into_iter()
-            .map(|xattr| String::from_utf8(xattr.name).unwrap())
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(
-        names("x"),
-        [
-            "security.capability",
-            "system.posix_acl_access",
-            "trusted.t",
-            "user.long"
-        ]
-    );
+    let names = |path: &str| seen.metadata(path).xattrs.into_iter().map(|xattr| String::from_utf8(xattr.name).unwrap()).collect::<Vec<_>>();
+    assert_eq!(names("x"), ["security.capability", "system.posix_acl_access", "trusted.t", "user.long"]);
     assert_eq!(seen.metadata("x").xattrs[3].value, [7; 3_000]);
     assert_eq!(seen.metadata("x").xattrs[1].value, ACL);
     assert_eq!(names("d"), ["system.posix_acl_default"]);
     assert_eq!(names("l"), ["trusted.on-a-link"]);
-    assert_eq!(
-        seen.metadata("d").flags,
-        0xC0,
-        "nodump and noatime, and nothing of the file system's own"
-    );
+    assert_eq!(seen.metadata("d").flags, 0xC0, "nodump and noatime, and nothing of the file system's own");
     let null = seen.metadata("null");
-    assert_eq!(
-        (null.node_type, null.device, null.user.as_slice()),
-        (NodeType::CharDevice, (1, 3), &b"root"[..])
-    );
+    assert_eq!((null.node_type, null.device, null.user.as_slice()), (NodeType::CharDevice, (1, 3), &b"root"[..]));
 }
 
 /// `cap_net_bind_service=ep` as the kernel stores it, revision 2.
@@ -206,6 +140,6 @@ const CAPABILITY: &[u8] = &[1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
 
 /// user::rw-, user:1:r--, group::r--, mask::r--, other::---
 const ACL: &[u8] = &[
-    2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 1, 0, 0, 0, 4, 0, 4, 0, 255, 255, 255,
-    255, 16, 0, 4, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255,
+    2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 1, 0, 0, 0, 4, 0, 4, 0, 255, 255, 255, 255, 16, 0, 4, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255,
+    255, 255,
 ];

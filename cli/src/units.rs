@@ -1,0 +1,140 @@
+//! What people type for sizes and times becomes numbers.
+
+use jiff::civil;
+use jiff::{Timestamp, Zoned};
+use vault_engine::format::node::Time;
+
+/// Bytes: a number with an optional unit `B`, `K`, `M`, `G`, `T` (powers of 1024, also `KiB`, `kb`, …), fractions allowed.
+pub fn size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is not a size; write for example 500K, 1.5M or 2G");
+    let lower = text.trim().to_ascii_lowercase();
+    let digits = lower.find(|char: char| !char.is_ascii_digit() && char != '.').unwrap_or(lower.len());
+    let (number, unit) = lower.split_at(digits);
+    let factor = match unit.trim_start() {
+        "" | "b" => 1u64,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        "t" | "tb" | "tib" => 1 << 40,
+        _ => return Err(wrong()),
+    };
+    if let Ok(whole) = number.parse::<u64>() {
+        return whole.checked_mul(factor).ok_or_else(|| format!("`{text}` is too large"));
+    }
+    let fraction: f64 = number.parse().map_err(|_| wrong())?;
+    let product = fraction * factor as f64;
+    if product >= u64::MAX as f64 {
+        return Err(format!("`{text}` is too large"));
+    }
+    Ok(product.round() as u64)
+}
+
+/// An instant: `now`, `2026-01-31`, `2026-01-31 12:00[:00]` (local), RFC 3339, `@seconds`, or a span before now: `90m`, `2d12h`, `1y`.
+pub fn time(text: &str) -> Result<Time, String> {
+    parse_time(text.trim(), &Zoned::now()).ok_or_else(|| {
+        format!(
+            "`{text}` is not a time; write for example 2026-01-31, \"2026-01-31 18:30:00\", 2026-01-31T18:30:00Z, @1769884200, now, or 2d12h (that long ago)"
+        )
+    })
+}
+
+fn parse_time(text: &str, now: &Zoned) -> Option<Time> {
+    if text == "now" {
+        return Some(from_timestamp(now.timestamp()));
+    }
+    if let Some(seconds) = text.strip_prefix('@') {
+        let seconds = seconds.parse().ok()?;
+        return Timestamp::from_second(seconds).ok().map(from_timestamp);
+    }
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Some(from_timestamp(at));
+    }
+    if let Some(span) = parse_span(text) {
+        return now.checked_sub(span).ok().map(|at| from_timestamp(at.timestamp()));
+    }
+    let at = text.parse::<civil::DateTime>().or_else(|_| text.parse::<civil::Date>().map(|date| date.at(0, 0, 0, 0))).ok()?;
+    let zoned = at.to_zoned(now.time_zone().clone()).ok()?;
+    Some(from_timestamp(zoned.timestamp()))
+}
+
+/// `1y2M3w4d5h6m7s`, each unit at most once, in this order; `m` is a minute after hours or alone, `M` and `mo` a month.
+fn parse_span(text: &str) -> Option<jiff::Span> {
+    let mut span = jiff::Span::new();
+    let mut rest = text;
+    let mut rank = 0;
+    while !rest.is_empty() {
+        let digits = rest.find(|char: char| !char.is_ascii_digit())?;
+        let number: i64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let letters = rest.find(|char: char| char.is_ascii_digit()).unwrap_or(rest.len());
+        let unit = &rest[..letters];
+        rest = &rest[letters..];
+        let (place, added) = match unit {
+            "y" => (1, span.try_years(number)),
+            "M" | "mo" => (2, span.try_months(number)),
+            "w" => (3, span.try_weeks(number)),
+            "d" => (4, span.try_days(number)),
+            "h" => (5, span.try_hours(number)),
+            "m" | "min" => (6, span.try_minutes(number)),
+            "s" => (7, span.try_seconds(number)),
+            _ => return None,
+        };
+        if place <= rank {
+            return None;
+        }
+        rank = place;
+        span = added.ok()?;
+    }
+    (rank > 0).then_some(span)
+}
+
+/// The engine's time for jiff's.
+pub fn from_timestamp(at: Timestamp) -> Time {
+    let nanoseconds = at.as_nanosecond();
+    Time { seconds: nanoseconds.div_euclid(1_000_000_000) as i64, nanoseconds: nanoseconds.rem_euclid(1_000_000_000) as u32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("0"), Ok(0));
+        assert_eq!(size("500k"), Ok(512_000));
+        assert_eq!(size("1.5M"), Ok(1_572_864));
+        assert_eq!(size("2 GiB"), Ok(2 << 30));
+        assert_eq!(size("1T"), Ok(1 << 40));
+        for wrong in ["", "k", "-1", "1x", "1e3", "NaN", "1..2", "99999999T", "1 2"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    fn at(text: &str) -> Option<i64> {
+        let now: Zoned = "2026-03-10T12:00:00+00:00[UTC]".parse().expect("a time");
+        parse_time(text, &now).map(|time| time.seconds)
+    }
+
+    #[test]
+    fn times() {
+        let noon = 1_773_144_000;
+        assert_eq!(at("now"), Some(noon));
+        assert_eq!(at("@12"), Some(12));
+        assert_eq!(at("2026-03-10"), Some(noon - 12 * 3600));
+        assert_eq!(at("2026-03-10 12:00:00"), Some(noon));
+        assert_eq!(at("2026-03-10 12:00"), Some(noon));
+        assert_eq!(at("2026-03-10T13:00:00+01:00"), Some(noon));
+        assert_eq!(at("2d12h"), Some(noon - 60 * 3600));
+        assert_eq!(at("90m"), Some(noon - 5400));
+        assert_eq!(at("1mo"), at("2026-02-10 12:00:00"));
+        for wrong in ["", "yesterday", "12", "h", "1h1d", "2026-13-01", "@", "99999999y"] {
+            assert_eq!(at(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn times_before_1970_round_towards_the_past() {
+        let at = Timestamp::from_nanosecond(-1).expect("in range");
+        assert_eq!(from_timestamp(at), Time { seconds: -1, nanoseconds: 999_999_999 });
+    }
+}

@@ -1,0 +1,376 @@
+//! The walk of a restore: decides about every entry, makes directories and everything without contents, and gathers files into batches.
+
+use super::batch::Batch;
+use super::dir::{Dir, Opened};
+use super::job::{Job, Stage};
+use super::tell::{Shared, add};
+use super::{Overwrite, Wanted};
+use crate::format::node::{Content, LinkGroup, Metadata, Node, NodeType};
+use crate::ops::browse::Place;
+use crate::ops::monitor::Fate;
+use crate::ops::source::Stat;
+use crate::ops::target::{Loss, TargetDir};
+use crate::ops::walk::{Visit, concerns_one_object, extents_of, walk};
+use crate::store::error::{RepositoryError, Result};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// The first restored name of an inode that has several.
+struct First {
+    dir: Arc<dyn TargetDir>,
+    name: Box<[u8]>,
+    stage: Arc<Stage>,
+}
+
+/// A later name of an inode whose first is still on its way.
+struct Later {
+    dir: Arc<Dir>,
+    node: Node,
+    in_place: bool,
+}
+
+/// What the entry at the destination means for one of the snapshot.
+enum Plan {
+    /// None is there, or it gives way.
+    Make,
+    /// It is a file to be corrected.
+    Correct,
+    /// It stays.
+    Keep,
+}
+
+pub struct Walker<'a> {
+    shared: &'a Shared<'a>,
+    /// The directories on the way to the current entry.
+    stack: Vec<Arc<Dir>>,
+    batch: Batch,
+    links: HashMap<LinkGroup, First>,
+    later: Vec<Later>,
+}
+
+impl<'a> Walker<'a> {
+    pub fn new(shared: &'a Shared<'a>) -> Self {
+        Self { shared, stack: Vec::new(), batch: Batch::default(), links: HashMap::new(), later: Vec::new() }
+    }
+
+    /// Restores all of it.
+    pub fn run(mut self, start: &Place, target: &Arc<dyn TargetDir>) -> Result<()> {
+        let outcome = self.restore(start, target);
+        if outcome.is_err() {
+            self.batch.abandon(self.shared);
+        }
+        outcome
+    }
+
+    fn restore(&mut self, start: &Place, target: &Arc<dyn TargetDir>) -> Result<()> {
+        let shared = self.shared;
+        let first = if let Content::Directory(tree) = start.node.content {
+            let whole = shared.select.wants(&start.path, true) == Wanted::Yes;
+            let metadata = (!start.node.name.is_empty()).then(|| start.node.metadata.clone());
+            let first = Dir::first(&start.path, target, Some(tree), metadata, whole);
+            self.stack.push(Arc::clone(&first));
+            walk(shared.repository, tree, &start.path, self)?;
+            first
+        } else {
+            let above = start.path.strip_suffix(start.node.name.as_slice()).unwrap_or(&start.path);
+            let first = Dir::first(above, target, None, None, false);
+            self.entry(&first, start.node.clone())?;
+            first
+        };
+        while !self.batch.is_empty() || !self.later.is_empty() {
+            self.flush(false)?;
+        }
+        first.release(shared);
+        Ok(())
+    }
+
+    /// Restores the batch, then makes the links whose first name stands by now.
+    fn flush(&mut self, continues: bool) -> Result<()> {
+        self.shared.check()?;
+        let last = self.batch.last().filter(|_| continues);
+        std::mem::take(&mut self.batch).restore(self.shared, continues)?;
+        if let Some(job) = last {
+            // The file goes on in the next batch. Its links, and all others, wait until it is done: nothing here may start another file.
+            self.batch.push(job);
+            return Ok(());
+        }
+        for later in std::mem::take(&mut self.later) {
+            self.link(&later.dir, later.node, later.in_place)?;
+            later.dir.release(self.shared);
+        }
+        Ok(())
+    }
+
+    /// Sees that the directory is open at the destination, and those above it. `false`: nothing can be restored into it.
+    fn open(&self, dir: &Arc<Dir>) -> bool {
+        let mut missing = vec![dir];
+        while let Some(above) = missing.last().filter(|dir| dir.opened.get().is_none()).and_then(|dir| dir.parent()) {
+            missing.push(above);
+        }
+        while let Some(dir) = missing.pop() {
+            dir.opened.get_or_init(|| match dir.parent().and_then(|above| above.opened.get()) {
+                Some(Opened::Real(above)) => self.open_in(dir, &**above),
+                Some(Opened::Absent) => {
+                    add(&self.shared.counters.dirs, 1);
+                    Opened::Absent
+                }
+                Some(Opened::Refused) | None => Opened::Refused,
+            });
+        }
+        !matches!(dir.opened.get(), Some(Opened::Refused) | None)
+    }
+
+    fn open_in(&self, dir: &Dir, above: &dyn TargetDir) -> Opened {
+        let (shared, name) = (self.shared, &dir.name);
+        let dry_run = shared.options.dry_run;
+        let open = || -> io::Result<Opened> {
+            let mut made = true;
+            match above.stat(name)? {
+                None => {}
+                Some(stat) if stat.node_type == NodeType::Directory => made = false,
+                Some(stat) if !gives_way(shared.options.overwrite, &stat, dir.metadata()) => {
+                    shared.monitor.note(&format!("{} stays as it is: something else than a directory is there", shown(&dir.path())));
+                    return Ok(Opened::Refused);
+                }
+                Some(_) if dry_run => {}
+                Some(_) => above.remove(name)?,
+            }
+            dir.made.store(made, Ordering::Relaxed);
+            Ok(if dry_run && made { Opened::Absent } else { Opened::Real(above.directory(name)?) })
+        };
+        match open() {
+            Ok(opened) => {
+                if !matches!(opened, Opened::Refused) {
+                    add(&shared.counters.dirs, 1);
+                }
+                opened
+            }
+            Err(error) => {
+                shared.problem(&dir.path(), &format!("the directory cannot be made: {error}"));
+                Opened::Refused
+            }
+        }
+    }
+
+    /// An entry that is no directory.
+    fn entry(&mut self, dir: &Arc<Dir>, node: Node) -> Result<()> {
+        let shared = self.shared;
+        if !self.open(dir) {
+            return Ok(());
+        }
+        add(&shared.counters.files_total, 1);
+        let size = node.metadata.size;
+        let Some(target) = dir.target().cloned() else {
+            add(&shared.counters.bytes_total, size);
+            add(&shared.counters.bytes_done, size);
+            shared.entry(&dir.path_of(&node.name), Fate::Restored, size);
+            return Ok(());
+        };
+        let planned = target.stat(&node.name).and_then(|stat| Ok((self.plan(&*target, &node, stat.as_ref())?, stat)));
+        let (plan, stat) = match planned {
+            Ok(planned) => planned,
+            Err(error) => {
+                shared.problem(&dir.path_of(&node.name), &error.to_string());
+                return Ok(());
+            }
+        };
+        if matches!(plan, Plan::Keep) || shared.options.dry_run {
+            self.keep_or_tell(dir, &target, node, &plan, stat.as_ref());
+            return Ok(());
+        }
+        self.link(dir, node, matches!(plan, Plan::Correct))
+    }
+
+    fn plan(&self, target: &dyn TargetDir, node: &Node, stat: Option<&Stat>) -> io::Result<Plan> {
+        let options = self.shared.options;
+        let Some(stat) = stat else { return Ok(Plan::Make) };
+        let is_file = node.metadata.node_type == NodeType::File && stat.node_type == NodeType::File;
+        if (options.overwrite == Overwrite::IfChanged && is_file && looks_same(stat, &node.metadata))
+            || !gives_way(options.overwrite, stat, Some(&node.metadata))
+        {
+            return Ok(Plan::Keep);
+        }
+        if stat.node_type == NodeType::Directory {
+            if !options.delete && !target.directory(&node.name)?.list()?.is_empty() {
+                return Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, "a directory that is not empty is in its place (--delete would remove it)"));
+            }
+            if !options.dry_run {
+                target.remove(&node.name)?;
+            }
+            return Ok(Plan::Make);
+        }
+        // A file with several names is never written through: the others are not ours.
+        Ok(if is_file && stat.link_group.is_none() { Plan::Correct } else { Plan::Make })
+    }
+
+    /// An entry that stays as it is, or a dry run's.
+    fn keep_or_tell(&mut self, dir: &Arc<Dir>, target: &Arc<dyn TargetDir>, node: Node, plan: &Plan, stat: Option<&Stat>) {
+        let shared = self.shared;
+        let (options, metadata) = (shared.options, &node.metadata);
+        let is_right = stat.is_some_and(|stat| stat.node_type == NodeType::File && looks_same(stat, metadata));
+        let fate = if matches!(plan, Plan::Keep) || (matches!(plan, Plan::Correct) && is_right) { Fate::Kept } else { Fate::Restored };
+        add(&shared.counters.bytes_total, metadata.size);
+        add(&shared.counters.bytes_done, metadata.size);
+        let path = dir.path_of(&node.name);
+        shared.entry(&path, fate, metadata.size);
+        if options.overwrite != Overwrite::IfChanged || options.dry_run || !is_right {
+            return;
+        }
+        // Its contents are taken for right; its metadata are set all the same, where no other name is touched by that.
+        if stat.is_some_and(|stat| stat.link_group.is_none()) {
+            match target.dress(&node.name, metadata) {
+                Ok(losses) => shared.losses(&path, losses),
+                Err(error) => shared.problem(&path, &format!("its metadata cannot be set: {error}")),
+            }
+        }
+        if let Some(group) = metadata.link_group {
+            self.links.entry(group).or_insert_with(|| First { dir: Arc::clone(target), name: node.name.into(), stage: Stage::good() });
+        }
+    }
+
+    /// Makes an entry, as another name of one that stands if it has one.
+    fn link(&mut self, dir: &Arc<Dir>, node: Node, in_place: bool) -> Result<()> {
+        let shared = self.shared;
+        let first = node.metadata.link_group.and_then(|group| self.links.get(&group));
+        let (Some(first), Some(target)) = (first, dir.target()) else { return self.make(dir, node, in_place) };
+        if first.stage.is_failed() {
+            return self.make(dir, node, in_place);
+        }
+        if !first.stage.is_good() {
+            dir.hold();
+            self.batch.charge(1024 + node.name.len());
+            if let Content::Extents(extents) = &node.content {
+                self.batch.charge(extents.len() * size_of::<crate::format::node::Extent>());
+            }
+            self.later.push(Later { dir: Arc::clone(dir), node, in_place });
+            return Ok(());
+        }
+        let group_of = |dir: &dyn TargetDir, name: &[u8]| dir.stat(name).ok().flatten().and_then(|stat| stat.link_group);
+        let before = group_of(&**target, &node.name);
+        let stood = before.is_some() && before == group_of(&*first.dir, &first.name);
+        match target.link(&node.name, &*first.dir, &first.name) {
+            Ok(()) => {
+                shared.entry(&dir.path_of(&node.name), if stood { Fate::Kept } else { Fate::Restored }, 0);
+                Ok(())
+            }
+            Err(error) => {
+                shared.losses(&dir.path_of(&node.name), vec![Loss { what: "hard link".to_owned(), why: error.to_string() }]);
+                self.make(dir, node, in_place)
+            }
+        }
+    }
+
+    /// Makes an entry of its own.
+    fn make(&mut self, dir: &Arc<Dir>, mut node: Node, in_place: bool) -> Result<()> {
+        let shared = self.shared;
+        let Some(target) = dir.target().cloned() else { return Ok(()) };
+        if node.metadata.node_type != NodeType::File {
+            let path = dir.path_of(&node.name);
+            match target.special(&node.name, &node.metadata) {
+                Ok(losses) => {
+                    shared.losses(&path, losses);
+                    shared.entry(&path, Fate::Restored, 0);
+                    self.remember(&node, target, Stage::good());
+                }
+                Err(error) => shared.problem(&path, &format!("it cannot be made: {error}")),
+            }
+            return Ok(());
+        }
+        add(&shared.counters.bytes_total, node.metadata.size);
+        let extents = extents_of(shared.repository, &node);
+        node.content = Content::None;
+        let job = Job::new(dir, node, in_place);
+        self.remember(&job.node, target, Arc::clone(&job.stage));
+        self.batch.push(Arc::clone(&job));
+        for located in extents {
+            match located {
+                Ok(located) => self.batch.extent(located, shared.options.sparse),
+                Err(error) if concerns_one_object(&error) => job.fail(shared, &error.to_string()),
+                Err(error) => return Err(error),
+            }
+            if job.is_failed() {
+                break;
+            }
+            if self.batch.is_full(shared.options.memory_bytes) {
+                self.flush(true)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Later names of the same inode become links to this one.
+    fn remember(&mut self, node: &Node, dir: Arc<dyn TargetDir>, stage: Arc<Stage>) {
+        let Some(group) = node.metadata.link_group else { return };
+        match self.links.entry(group) {
+            Entry::Occupied(mut known) if known.get().stage.is_failed() => drop(known.insert(First { dir, name: node.name.clone().into(), stage })),
+            Entry::Occupied(_) => {}
+            Entry::Vacant(place) => drop(place.insert(First { dir, name: node.name.clone().into(), stage })),
+        }
+    }
+}
+
+impl Visit for Walker<'_> {
+    fn enter(&mut self, path: &[u8], node: Node) -> Result<bool> {
+        self.shared.check()?;
+        let wanted = self.shared.select.wants(path, true);
+        let (Content::Directory(tree), Some(above)) = (node.content, self.stack.last()) else { return Ok(false) };
+        if wanted == Wanted::No {
+            return Ok(false);
+        }
+        let dir = above.child(node.name, tree, node.metadata, wanted == Wanted::Yes);
+        if dir.whole && !self.open(&dir) {
+            dir.release(self.shared);
+            return Ok(false);
+        }
+        self.stack.push(dir);
+        Ok(true)
+    }
+
+    fn leaf(&mut self, path: &[u8], node: Node) -> Result<()> {
+        self.shared.check()?;
+        if self.shared.select.wants(path, false) != Wanted::Yes {
+            return Ok(());
+        }
+        let Some(dir) = self.stack.last().cloned() else { return Ok(()) };
+        self.entry(&dir, node)?;
+        if self.batch.is_full(self.shared.options.memory_bytes) {
+            self.flush(false)?;
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self, _path: &[u8]) -> Result<()> {
+        if let Some(dir) = self.stack.pop() {
+            dir.release(self.shared);
+        }
+        Ok(())
+    }
+
+    fn damaged(&mut self, path: &[u8], error: RepositoryError) -> Result<()> {
+        if let Some(dir) = self.stack.last() {
+            dir.mark_unreadable();
+        }
+        self.shared.problem(path, &format!("some or all of its entries cannot be read: {error}"));
+        Ok(())
+    }
+}
+
+/// Whether what is there may be changed or replaced.
+fn gives_way(overwrite: Overwrite, stat: &Stat, metadata: Option<&Metadata>) -> bool {
+    match overwrite {
+        Overwrite::Always | Overwrite::IfChanged => true,
+        Overwrite::IfNewer => metadata.is_none_or(|metadata| metadata.mtime > stat.mtime),
+        Overwrite::Never => false,
+    }
+}
+
+fn looks_same(stat: &Stat, metadata: &Metadata) -> bool {
+    stat.size == metadata.size && stat.mtime == metadata.mtime
+}
+
+fn shown(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
+}
