@@ -76,6 +76,17 @@ pub struct Listed {
     pub forgotten: bool,
 }
 
+impl Listed {
+    /// What it counts for, in a word.
+    pub fn state(&self) -> &'static str {
+        match (self.confirmed, self.forgotten) {
+            (_, true) => "forgotten",
+            (true, false) => "confirmed",
+            (false, false) => "unconfirmed",
+        }
+    }
+}
+
 /// An open repository.
 pub struct Repository {
     store: Store,

@@ -51,17 +51,13 @@ pub fn snapshot(listed: &Listed) -> String {
         None => "-".to_owned(),
     };
     let paths: Vec<String> = snapshot.paths.iter().map(|path| escape(path).replace(',', "\\x2c")).collect();
-    let confirmed = match (listed.confirmed, listed.forgotten) {
-        (_, true) => "forgotten",
-        (true, false) => "confirmed",
-        (false, false) => "unconfirmed",
-    };
     format!(
-        "{}\t{}\t{}\t{source}\t{}\t{}\t{confirmed}",
+        "{}\t{}\t{}\t{source}\t{}\t{}\t{}",
         hex(&listed.name),
         snapshot.begun,
         escape(snapshot.host.as_bytes()),
         paths.join(","),
         snapshot.status_word(),
+        listed.state(),
     )
 }

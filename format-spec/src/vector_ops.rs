@@ -4,10 +4,11 @@ use crate::cbor;
 use crate::chunker::{Gear, cut};
 use crate::config::Config;
 use crate::entry::{Contents, Type};
-use crate::fault::{Result, Rule, fail};
+use crate::fault::{Fault, Result, Rule, fail};
 use crate::index::Segment;
-use crate::keys::{Bytes32, Class, Wrapped, h, hex, kh, le, session_key};
+use crate::keys::{Bytes32, Class, Wrapped, h, hex, kh, le, session_key, unhex};
 use crate::pack::Pack;
+use crate::repository::Repository;
 use crate::slot::{Secret, Slot, read_text};
 use crate::snapshot::{Forget, Snapshot, confirmation, read_confirmation};
 use crate::tree::{Extent, Kind, Node};
@@ -15,7 +16,10 @@ use crate::vectors::{Outputs, Vector};
 use crate::walk::{Extents, Step, Trees, Walk};
 use crate::{check, control, seal, show};
 use std::collections::HashMap;
+use std::fs;
+use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Runs the vector's operation. A fault of rule `Io` is a fault of the vector itself.
 pub fn run(v: &Vector) -> Result<Outputs> {
@@ -80,6 +84,7 @@ pub fn run(v: &Vector) -> Result<Outputs> {
             Ok(vec![("kind", kind.to_owned()), ("items", node.items.len().to_string())])
         }
         "walk" => walk(v),
+        "repository" => repository(v),
         "snapshot" => snapshot(v),
         "confirmation" => Ok(vec![("snapshot", hex(&read_confirmation(&v.input, &v.roots()?, &v.id()?)?))]),
         "make-confirmation" => {
@@ -257,6 +262,54 @@ fn walk(v: &Vector) -> Result<Outputs> {
         ("entries", lines.lines().count().to_string()),
         ("data", data.to_string()),
         ("holes", holes.to_string()),
+    ])
+}
+
+/// A directory of one vector's run, removed at the end.
+struct Place(PathBuf);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Whether a path is an object's that lies directly in a folder: nothing else is written to the disk.
+fn is_object(path: &str) -> bool {
+    path.split_once('/').is_some_and(|(folder, name)| {
+        !folder.is_empty()
+            && folder.bytes().all(|c| c.is_ascii_alphanumeric())
+            && unhex(name).is_some_and(|name| name.len() == 32)
+    })
+}
+
+fn repository(v: &Vector) -> Result<Outputs> {
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    let run = RUNS.fetch_add(1, Ordering::Relaxed);
+    let place = Place(std::env::temp_dir().join(format!("vault-rescue-vector-{}-{run}", std::process::id())));
+    let io = |error: std::io::Error| Fault::new(Rule::Io, error.to_string());
+    let cut = || Fault::new(Rule::Io, "an object is cut off");
+    let mut rest = v.input.as_slice();
+    while !rest.is_empty() {
+        let (head, back) = rest.split_at_checked(2).ok_or_else(cut)?;
+        let (path, back) = back.split_at_checked(le(head, 0, 2) as usize).ok_or_else(cut)?;
+        let (head, back) = back.split_at_checked(4).ok_or_else(cut)?;
+        let (bytes, back) = back.split_at_checked(le(head, 0, 4) as usize).ok_or_else(cut)?;
+        rest = back;
+        let Some(path) = std::str::from_utf8(path).ok().filter(|path| is_object(path)) else { continue };
+        let path = place.0.join(path);
+        fs::create_dir_all(path.parent().unwrap_or(&place.0)).map_err(io)?;
+        fs::write(path, bytes).map_err(io)?;
+    }
+    let repository = Repository::open(&place.0, &Secret::KeyFile(v.fixed("secret")?))?;
+    let (snapshots, _) = repository.snapshots()?;
+    let snapshots = snapshots.iter().map(|listed| format!("{}:{}", hex(&listed.name), listed.state()));
+    Ok(vec![
+        ("repository", hex(repository.id())),
+        ("epochs", repository.roots().all().len().to_string()),
+        ("config", repository.config().map_or("-".to_owned(), |config| config.sequence.to_string())),
+        ("snapshots", join(snapshots)),
+        ("latest", repository.find("latest").map_or("-".to_owned(), |listed| hex(&listed.name))),
     ])
 }
 

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The folders that must be there.
-pub const FOLDERS: [&str; 11] =
-    ["cbor", "keys", "seal", "slots", "control", "config", "chunker", "packs", "trees", "snapshots", "index"];
+pub const FOLDERS: [&str; 12] =
+    ["cbor", "keys", "seal", "slots", "control", "config", "chunker", "packs", "trees", "snapshots", "index", "repositories"];
 
 /// Longest input that a generator makes.
 const MAX_INPUT: usize = 64 << 20;

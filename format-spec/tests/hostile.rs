@@ -51,8 +51,8 @@ fn changed_vectors() {
     for chapter in FOLDERS {
         for entry in std::fs::read_dir(folder().join(chapter)).expect("the folder is there").flatten() {
             let mut vector = vector(&entry.path());
-            // A changed slot may ask for a gigabyte; cutting does not read.
-            let slow = matches!(vector.fields.get("op").map(String::as_str), Some("slot" | "cut"));
+            // A changed slot may ask for a gigabyte; cutting does not read; repositories need a directory.
+            let slow = matches!(vector.fields.get("op").map(String::as_str), Some("slot" | "cut" | "repository"));
             if slow || vector.input.len() > 5000 {
                 continue;
             }

@@ -18,3 +18,4 @@ mod round_trip;
 mod selection;
 mod tidy;
 mod vectors;
+mod writers;

@@ -55,7 +55,7 @@ impl From<RepositoryError> for Refusal {
     fn from(error: RepositoryError) -> Self {
         let word = match &error {
             RepositoryError::Format { error, .. } => word_of(error),
-            RepositoryError::MissingChunk(_) => "missing",
+            RepositoryError::MissingChunk(_) | RepositoryError::NoRepository(_) => "missing",
             RepositoryError::WrongKey { .. } => "wrong-key",
             _ => return Self::Vector(error.to_string()),
         };

@@ -124,7 +124,7 @@ pub fn repository(v: &Vector) -> Outcome {
     Ok(vec![
         ("repository", repository.keys.repository.to_string()),
         ("epochs", repository.keys.roots().len().to_string()),
-        ("config", repository.config.sequence.to_string()),
+        ("config", if repository.config.sequence == 0 { "-".to_owned() } else { repository.config.sequence.to_string() }),
         ("snapshots", join(list.snapshots.iter().map(|stored| format!("{}:{}", stored.id.to_hex(), state(stored))))),
         ("latest", latest),
     ])
