@@ -243,15 +243,15 @@ impl Repository {
         if secrets.is_empty() {
             return Err(RepositoryError::Invalid("a repository needs at least one key".to_owned()));
         }
-        // A configuration without a key slot is what an interrupted `init` leaves: nobody can open it, so it may go. With data beside it,
-        // somebody's slots were lost, and nothing is touched.
-        for kind in [ObjectKind::Key, ObjectKind::KeyCopy, ObjectKind::Snapshot, ObjectKind::MetaPack, ObjectKind::DataPack] {
+        // A configuration without any key is what an interrupted `init` leaves: nobody can ever open it. Everything else is somebody's.
+        let abandoned = store.list(ObjectKind::Config)?;
+        for kind in ObjectKind::ALL.into_iter().filter(|kind| *kind != ObjectKind::Config) {
             if !store.list(kind)?.is_empty() {
                 return Err(RepositoryError::AlreadyExists(store.location()));
             }
         }
         store.prepare()?;
-        for (id, _) in store.list(ObjectKind::Config)? {
+        for (id, _) in abandoned {
             store.delete(&ObjectName::new(ObjectKind::Config, id))?;
         }
         let repository = RepositoryId(host.random());
