@@ -21,7 +21,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 pub fn check(repository: &Repository, report: &Report, cancel: &Cancel) -> Result<Vec<StoredSnapshot>> {
     let all = Control { repository, report, cancel };
     all.slots()?;
-    all.each(ObjectKind::Config, |bytes| Config::decode(&control::open(&repository.keys, Sealed::Config, bytes)?).map(drop))?;
+    let configurations = all.each(ObjectKind::Config, |bytes| Config::decode(&control::open(&repository.keys, Sealed::Config, bytes)?).map(drop))?;
+    if configurations.is_empty() {
+        report.blame(DamageKind::Control, &ObjectKind::Config.folder(), &"no configuration can be read: snapshots can be restored, none can be made");
+    }
     all.each(ObjectKind::Index, |bytes| Segment::decode(&control::open(&repository.keys, Sealed::Index, bytes)?).map(drop))?;
     let snapshots = all.each(ObjectKind::Snapshot, |bytes| {
         let record = control::open(&repository.keys, Sealed::Snapshot, bytes)?;
