@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod error;
 pub mod host;
+pub mod key_slots;
 pub mod load;
 pub mod location;
 pub mod lookup;
