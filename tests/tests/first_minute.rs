@@ -110,3 +110,38 @@ fn init_does_not_touch_what_is_there() {
     assert_eq!(before.differences(&vault_tests::plain::Plain::read(&room.repository())), "");
     assert_eq!(key, fs::read(room.key_file()).unwrap());
 }
+
+/// What an interrupted `init` leaves (empty folders, a configuration that no key opens) is in nobody's way; what is somebody's stays.
+#[test]
+fn init_takes_an_unfinished_place_and_no_other() {
+    let mut room = CleanRoom::with_repository();
+    let whole = room.repository();
+    for kind in ["keys", "keys2"] {
+        for slot in vault_tests::damage::objects(&whole, kind) {
+            fs::remove_file(slot).unwrap();
+        }
+    }
+    room.vault(["snapshots"]).run().code(10);
+    room.vault(["init"]).run().ok();
+    assert_eq!(vault_tests::damage::objects(&whole, "config").len(), 1, "the configuration that nobody can open is gone");
+    let source = room.path("source");
+    tree::write(&source, &[tree::file("f", "f")]);
+    room.backup(&source);
+    room.verify();
+    // With a snapshot in it, keys that are lost are no reason to begin anew: they may come back.
+    for kind in ["keys", "keys2"] {
+        for slot in vault_tests::damage::objects(&whole, kind) {
+            fs::remove_file(slot).unwrap();
+        }
+    }
+    assert_ne!(room.vault(["init"]).run().code, Some(0));
+    for (name, stranger) in [("other", "letter.txt"), ("alike", "data/mine"), ("nested", "data/00/mine"), ("index", "index/notes")] {
+        let place = room.path(name);
+        fs::create_dir_all(place.join(stranger).parent().unwrap()).unwrap();
+        fs::write(place.join(stranger), "mine").unwrap();
+        let before = vault_tests::plain::Plain::read(&place);
+        room.set("VAULT_REPOSITORY", &place);
+        assert_ne!(room.vault(["init"]).run().code, Some(0), "{stranger} is somebody's");
+        assert_eq!(before.differences(&vault_tests::plain::Plain::read(&place)), "");
+    }
+}

@@ -45,12 +45,13 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
     for (path, why) in &missing {
         screen.problem(path.as_os_str().as_bytes(), why);
     }
+    options.missing_before = missing.len() as u64;
     let result = backup(&repository, &*source, &options, &screen, &cancel);
     let (_, problems) = screen.finish();
     // A command that failed calls the backup off; its own failure is what to tell then.
     let outcome = result.map_err(|error| producer.and_then(|producer| producer.complaint()).unwrap_or_else(|| ended_early(error)))?;
     let told = report::tell(&outcome, args.dry_run, problems, session).and_then(|()| if made { report::next_steps(&settings, session) } else { Ok(()) });
-    let incomplete = outcome.is_incomplete() || !missing.is_empty();
+    let incomplete = outcome.is_incomplete();
     match outcome.unconfirmed {
         Some(error) => Err(report::unconfirmed(outcome.snapshot, error)),
         None => settle(told, if incomplete { Exit::Incomplete } else { Exit::Complete }),
@@ -103,6 +104,7 @@ fn options(args: &Args, table: &BackupTable, session: &Session) -> Result<Backup
         compression,
         dry_run: args.dry_run,
         skip_if_unchanged: args.skip_if_unchanged,
+        refuse_empty: (args.stdin || args.stdin_from_command) && !args.allow_empty,
         // Worth a second walk only where somebody looks at the time left.
         count_first: session.output.draws || (session.output.json && !session.output.quiet),
         ..defaults

@@ -76,6 +76,7 @@ fn kind_word(kind: DamageKind) -> &'static str {
         DamageKind::Pack => "pack",
         DamageKind::Tree => "tree",
         DamageKind::Chunk => "chunk",
+        DamageKind::Unsupported => "unsupported",
     }
 }
 

@@ -52,6 +52,9 @@ impl From<RepositoryError> for Complaint {
             }
             RepositoryError::WrongType { path, found, wanted } => Self::failed(format!("{path} is {found}, not {wanted}")),
             RepositoryError::Invalid(why) => Self::usage(why),
+            RepositoryError::EmptyStream => {
+                Self::new(Exit::Producer, "the stream was empty, so no snapshot was made".to_owned()).hint("if that is as it should be: --allow-empty")
+            }
             RepositoryError::Cancelled => Self::interrupted(),
         }
     }

@@ -63,6 +63,10 @@ pub struct BackupOptions {
     pub skip_if_unchanged: bool,
     /// Count everything first, beside the backup, so that progress has an end.
     pub count_first: bool,
+    /// Things asked for that were missing before the walk began; the snapshot counts them as not read.
+    pub missing_before: u64,
+    /// A snapshot without any contents is an error: an empty stream is a producer that failed.
+    pub refuse_empty: bool,
     /// Program and version, for the record.
     pub program: String,
 }
@@ -85,6 +89,8 @@ impl Default for BackupOptions {
             dry_run: false,
             skip_if_unchanged: false,
             count_first: false,
+            missing_before: 0,
+            refuse_empty: false,
             program: concat!("vault ", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
@@ -221,6 +227,7 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
     let session = session;
     let shared = Shared { session: &session, options, monitor, cancel, tally: Tally::default(), failure: Mutex::default(), stop: AtomicBool::new(false) };
 
+    shared.tally.add(|counts| counts.missing = options.missing_before);
     let root = walker::run(&shared, source, parent.as_ref());
     if let Some(error) = shared.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
@@ -234,6 +241,9 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
 
     let Counts { mut summary, missing, changed_while_read, bytes_read, .. } = shared.tally.add(|_| {});
     (summary.stored_bytes, summary.new_bytes) = session.written();
+    if options.refuse_empty && summary.content_bytes == 0 && missing == 0 {
+        return Err(RepositoryError::EmptyStream);
+    }
     let mut outcome = BackupOutcome {
         snapshot: None,
         unconfirmed: None,

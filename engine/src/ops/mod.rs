@@ -12,6 +12,7 @@ pub mod select;
 pub mod source;
 pub mod stats;
 pub mod target;
+pub mod verify;
 pub mod walk;
 
 #[cfg(test)]

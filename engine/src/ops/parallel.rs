@@ -2,7 +2,12 @@
 
 use crate::store::error::Result;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks; a thread that died with the lock left nothing half done in what these locks guard.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Calls `work` once for each number below `count`, each thread with a state of its own. The first error ends it, when what is under way is done.
 pub fn parallel<S>(threads: usize, count: usize, state: impl Fn() -> S + Sync, work: impl Fn(&mut S, usize) -> Result<()> + Sync) -> Result<()> {
@@ -18,7 +23,7 @@ pub fn parallel<S>(threads: usize, count: usize, state: impl Fn() -> S + Sync, w
             }
             if let Err(error) = work(&mut state, number) {
                 stopped.store(true, Ordering::Relaxed);
-                failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                lock(&failure).get_or_insert(error);
             }
         }
     };

@@ -126,6 +126,9 @@ pub enum RepositoryError {
     /// Something was asked that makes no sense.
     #[error("{0}")]
     Invalid(String),
+    /// A stream that must hold something held nothing; no snapshot was made.
+    #[error("the stream was empty, so no snapshot was made")]
+    EmptyStream,
     /// Somebody asked to stop.
     #[error("interrupted")]
     Cancelled,

@@ -253,7 +253,8 @@ impl Loader {
         Ok(out)
     }
 
-    fn cached_block(&self, repository: &Repository, pack: &PackTable, block: usize) -> Result<Arc<Vec<u8>>> {
+    /// Reads and opens one block, or takes it from memory.
+    pub(crate) fn cached_block(&self, repository: &Repository, pack: &PackTable, block: usize) -> Result<Arc<Vec<u8>>> {
         if let Some(plain) = lock(&self.blocks).get(&(pack.id, block)) {
             return Ok(plain);
         }

@@ -132,10 +132,17 @@ impl Repository {
         if secrets.is_empty() {
             return Err(RepositoryError::Invalid("a repository needs at least one key".to_owned()));
         }
-        if !store.list(ObjectKind::Key)?.is_empty() || !store.list(ObjectKind::Config)?.is_empty() {
-            return Err(RepositoryError::AlreadyExists(store.location()));
+        // A configuration without any key is what an interrupted `init` leaves: nobody can ever open it. Everything else is somebody's.
+        let abandoned = store.list(ObjectKind::Config)?;
+        for kind in ObjectKind::ALL.into_iter().filter(|kind| *kind != ObjectKind::Config) {
+            if !store.list(kind)?.is_empty() {
+                return Err(RepositoryError::AlreadyExists(store.location()));
+            }
         }
         store.prepare()?;
+        for (id, _) in abandoned {
+            store.delete(&ObjectName::new(ObjectKind::Config, id))?;
+        }
         let repository = RepositoryId(host.random());
         let keys = KeyRing::new(repository, vec![Key(host.random())]);
         let config = Config {

@@ -80,6 +80,25 @@ impl DirectoryStore {
             self.touched.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned());
         }
     }
+
+    /// The first thing in the directory that no interrupted `init` can have left there: that leaves empty folders and, at most, a configuration.
+    fn foreign(&self) -> std::io::Result<Option<PathBuf>> {
+        let ours: Vec<PathBuf> = ObjectKind::ALL.iter().flat_map(|kind| kind.leaf_folders()).map(|folder| self.root.join(folder)).collect();
+        let (temporary, configurations) = (self.root.join(TEMPORARY), self.root.join(ObjectKind::Config.folder()));
+        let mut waiting = vec![self.root.clone()];
+        while let Some(folder) = waiting.pop() {
+            for entry in fs::read_dir(&folder)? {
+                let entry = entry?;
+                let path = entry.path();
+                if entry.file_type()?.is_dir() && ours.iter().any(|leaf| leaf.starts_with(&path)) {
+                    waiting.push(path);
+                } else if path != temporary && folder != configurations {
+                    return Ok(Some(path));
+                }
+            }
+        }
+        Ok(None)
+    }
 }
 
 fn sync_folder(folder: &Path) -> Result<(), StoreError> {
@@ -164,10 +183,8 @@ impl Store for DirectoryStore {
 
     fn prepare(&self) -> Result<(), StoreError> {
         let fail = |path: &Path, error: &std::io::Error| StoreError::from_io(path.display(), error);
-        let mut existing = fs::read_dir(&self.root).map_err(|error| fail(&self.root, &error))?;
-        let foreign = existing.find_map(|entry| entry.ok().map(|entry| entry.file_name()).filter(|name| name != TEMPORARY));
-        if let Some(name) = foreign {
-            let reason = format!("the directory is not empty (it holds {})", name.display());
+        if let Some(path) = self.foreign().map_err(|error| fail(&self.root, &error))? {
+            let reason = format!("the directory is not empty (it holds {})", path.display());
             return Err(StoreError::new(StoreErrorKind::Exists, self.location(), reason));
         }
         let mut folders: Vec<PathBuf> = vec![self.root.join(TEMPORARY)];

@@ -79,6 +79,10 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["files_from", "files_from_verbatim", "files_from_raw"])]
     pub stdin_from_command: bool,
 
+    /// Make a snapshot even if the stream is empty; otherwise that is an error
+    #[arg(long)]
+    pub allow_empty: bool,
+
     /// Tags for the snapshot, separated by commas (can be repeated)
     #[arg(long, value_name = "TAG,…", help_heading = "The snapshot")]
     pub tag: Vec<String>,

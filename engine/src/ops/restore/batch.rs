@@ -1,12 +1,12 @@
 //! One batch of files: what is right already is left, the rest is read in the order it lies in packs and written wherever it belongs.
 
 use super::job::Job;
-use super::tell::{Shared, add, lock};
+use super::tell::{Shared, add};
 use crate::format::id::{ChunkId, ObjectId};
 use crate::format::index::IndexedPack;
 use crate::format::node::Extent;
 use crate::format::pack::PackKind;
-use crate::ops::parallel::parallel;
+use crate::ops::parallel::{lock, parallel};
 use crate::ops::target::TargetFile;
 use crate::ops::walk::{Located, concerns_one_object};
 use crate::store::error::Result;

@@ -1,9 +1,10 @@
 //! A file on its way back: opened when first needed, closed when too many are open, finished by whoever brings its last piece.
 
 use super::dir::Dir;
-use super::tell::{Shared, add, lock};
+use super::tell::{Shared, add};
 use crate::format::node::Node;
 use crate::ops::monitor::Fate;
+use crate::ops::parallel::lock;
 use crate::ops::target::TargetFile;
 use std::collections::VecDeque;
 use std::io;

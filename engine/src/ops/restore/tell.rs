@@ -3,19 +3,15 @@
 use super::job::Pool;
 use super::{RestoreOptions, RestoreOutcome, Select};
 use crate::ops::monitor::{Cancel, Fate, Monitor, Progress};
+use crate::ops::parallel::lock;
 use crate::ops::target::Loss;
 use crate::store::error::{RepositoryError, Result};
 use crate::store::repository::Repository;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// Losses that are remembered one by one; the rest is only counted.
 pub const LOSSES_MAX: usize = 1000;
-
-/// Locks; a thread that died with the lock left nothing half done in what these locks guard.
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 #[derive(Default)]
 pub struct Counters {

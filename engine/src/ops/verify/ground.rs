@@ -1,0 +1,227 @@
+//! What lies where, as far as it can be relied on: only packs that exist, have the length they say and a table that opens.
+
+use super::packs;
+use super::report::{DamageKind, Lost, Report};
+use crate::format::id::{ChunkId, ObjectId, TreeId};
+use crate::format::index::IndexedPack;
+use crate::format::layout::{ObjectKind, ObjectName};
+use crate::format::pack::PackKind;
+use crate::format::tree::TreeNode;
+use crate::ops::monitor::{Cancel, Monitor};
+use crate::ops::parallel::{lock, parallel};
+use crate::ops::walk::concerns_one_object;
+use crate::store::error::{RepositoryError, Result};
+use crate::store::load::{BadBlocks, Place, pack_name};
+use crate::store::repository::Repository;
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Why something has no place.
+enum Why {
+    Gone(ObjectName),
+    Unusable(ObjectName),
+}
+
+/// A repository as its store really is.
+pub struct Ground<'a> {
+    pub repository: &'a Repository,
+    pub threads: usize,
+    pub report: &'a Report,
+    pub monitor: &'a dyn Monitor,
+    pub cancel: &'a Cancel,
+    /// Every pack there is.
+    pub present: HashMap<ObjectId, IndexedPack>,
+    /// Packs that something relied on was looked for in, and whether they can be read.
+    relied: Mutex<HashMap<ObjectId, bool>>,
+    /// Blocks that cannot be opened.
+    pub bad: Mutex<BadBlocks>,
+    contradictions: AtomicU64,
+}
+
+impl<'a> Ground<'a> {
+    /// Lists the packs.
+    pub fn list(repository: &'a Repository, threads: usize, report: &'a Report, monitor: &'a dyn Monitor, cancel: &'a Cancel) -> Result<Self> {
+        let mut present = HashMap::new();
+        for (kind, object) in [(PackKind::Meta, ObjectKind::MetaPack), (PackKind::Data, ObjectKind::DataPack)] {
+            present.extend(repository.store.list(object)?.into_iter().map(|(id, length)| (id, IndexedPack { id, kind, length })));
+        }
+        let (relied, bad) = (Mutex::default(), Mutex::default());
+        let contradictions = AtomicU64::new(0);
+        Ok(Self { repository, threads, report, monitor, cancel, present, relied, bad, contradictions })
+    }
+
+    /// An error if somebody asked to stop.
+    pub fn check(&self) -> Result<()> {
+        if self.cancel.is_cancelled() { Err(RepositoryError::Cancelled) } else { Ok(()) }
+    }
+
+    /// Packs that something relies on, and whether they can be read.
+    pub fn relied(&self) -> HashMap<ObjectId, bool> {
+        lock(&self.relied).clone()
+    }
+
+    fn is_usable(&self, pack: &IndexedPack) -> Result<bool> {
+        if let Some(usable) = lock(&self.relied).get(&pack.id) {
+            return Ok(*usable);
+        }
+        let usable = packs::ends(self, pack)?.is_some();
+        lock(&self.relied).insert(pack.id, usable);
+        Ok(usable)
+    }
+
+    fn find(&self, kind: PackKind, name: &[u8; 32], why: &mut Option<Why>) -> Result<Option<Place>> {
+        for (pack, ordinal) in self.repository.lookup.find(self.repository, name)?.into_iter().filter(|(pack, _)| pack.kind == kind) {
+            let Some(present) = self.present.get(&pack.id).filter(|present| present.kind == kind) else {
+                why.get_or_insert(Why::Gone(pack_name(kind, pack.id)));
+                continue;
+            };
+            let unusable = || Why::Unusable(pack_name(kind, pack.id));
+            if !self.is_usable(present)? {
+                why.get_or_insert_with(unusable);
+                continue;
+            }
+            let table = match self.repository.loader.table(self.repository, present) {
+                Ok(table) => table,
+                Err(error) if concerns_one_object(&error) => {
+                    self.report.fault(DamageKind::Pack, &pack_name(kind, pack.id), &error);
+                    why.get_or_insert_with(unusable);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let ordinal = usize::from(ordinal);
+            match (table.table.chunks.get(ordinal).filter(|row| row.id.0 == *name), table.table.locate(ordinal)) {
+                (Some(row), Some((block, offset))) => {
+                    if lock(&self.bad).contains(&(pack.id, block)) {
+                        why.get_or_insert_with(unusable);
+                        continue;
+                    }
+                    let length = row.length;
+                    return Ok(Some(Place { pack: table, block, offset, length }));
+                }
+                _ => drop(self.contradictions.fetch_add(1, Ordering::Relaxed)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where something lies that must exist, or the number of the damage that is to blame.
+    pub fn place(&self, kind: PackKind, name: &[u8; 32]) -> Result<std::result::Result<Place, usize>> {
+        let mut why = None;
+        if let Some(place) = self.find(kind, name, &mut why)? {
+            return Ok(Ok(place));
+        }
+        // The index does not lead to it. Perhaps the packs' tables do.
+        self.repository.lookup.scan(self.repository)?;
+        if let Some(place) = self.find(kind, name, &mut why)? {
+            return Ok(Ok(place));
+        }
+        let short = crate::format::id::hex(&name[..8]);
+        Ok(Err(match (why, kind) {
+            (Some(Why::Gone(pack)), _) => self.report.blame(DamageKind::Pack, &pack, &"the pack is gone"),
+            (Some(Why::Unusable(pack)), _) => self.report.blame(DamageKind::Pack, &pack, &"what lies in it cannot be read"),
+            (None, PackKind::Data) => self.report.blame(DamageKind::Chunk, &format!("chunk {short}"), &"it is in no pack"),
+            (None, PackKind::Meta) => self.report.blame(DamageKind::Tree, &format!("tree {short}"), &"it is in no pack"),
+        }))
+    }
+
+    /// A tree node; `None` if it cannot be read, which was reported.
+    pub fn tree(&self, id: TreeId) -> Result<Option<TreeNode>> {
+        self.check()?;
+        loop {
+            let place = match self.place(PackKind::Meta, &id.0)? {
+                Ok(place) => place,
+                Err(damage) => {
+                    self.report.lose(Lost::Tree(id), damage);
+                    return Ok(None);
+                }
+            };
+            let plain = match self.repository.loader.cached_block(self.repository, &place.pack, place.block) {
+                Ok(plain) => plain,
+                Err(error) if concerns_one_object(&error) => {
+                    self.report.fault(DamageKind::Pack, &place.pack.name(), &error);
+                    lock(&self.bad).insert((place.pack.id, place.block));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            return match TreeNode::decode(&plain[place.offset..place.offset + place.length as usize]) {
+                Ok(node) => Ok(Some(node)),
+                Err(error) => {
+                    let name = format!("tree {}", id.short());
+                    let damage = self.report.fault(DamageKind::Tree, &name, &RepositoryError::format(&name, error));
+                    self.report.lose(Lost::Tree(id), damage);
+                    Ok(None)
+                }
+            };
+        }
+    }
+
+    /// A tree node is not what it should be.
+    pub fn lose_tree(&self, id: TreeId, what: &str) {
+        let damage = self.report.blame(DamageKind::Tree, &format!("tree {}", id.short()), &what);
+        self.report.lose(Lost::Tree(id), damage);
+    }
+
+    /// Sees that chunks have a place, and the length that files say. In the order of packs, so that each table is loaded once.
+    pub fn place_chunks(&self, chunks: &mut Vec<(ChunkId, u32)>) -> Result<()> {
+        chunks.sort_unstable();
+        chunks.dedup();
+        let mut by_pack = Vec::with_capacity(chunks.len());
+        for chunk in chunks.drain(..) {
+            let places = self.repository.lookup.find(self.repository, &chunk.0.0)?;
+            by_pack.push((places.first().map(|(pack, _)| pack.id), chunk));
+        }
+        by_pack.sort_unstable_by_key(|(pack, _)| *pack);
+        let groups: Vec<_> = by_pack.chunk_by(|a, b| a.0 == b.0).collect();
+        parallel(
+            self.threads,
+            groups.len(),
+            || (),
+            |(), at| {
+                self.check()?;
+                for (_, (id, length)) in groups[at] {
+                    match self.place(PackKind::Data, &id.0)? {
+                        Ok(place) if place.length == *length => {}
+                        Ok(place) => {
+                            let what = format!("it is {} bytes long, and a file says {length}", place.length);
+                            let damage = self.report.blame(DamageKind::Chunk, &format!("chunk {}", crate::format::id::hex(&id.0[..8])), &what);
+                            self.report.lose(Lost::Chunk(*id, *length), damage);
+                        }
+                        Err(damage) => self.report.lose(Lost::Chunk(*id, *length), damage),
+                    }
+                }
+                Ok(())
+            },
+        )
+    }
+
+    /// What is to be said about the index; and of packs that nothing needs, if everything was looked at.
+    pub fn look_at_index(&self, all: bool) -> Result<()> {
+        // What was loaded may be what a scan found; this asks the index itself.
+        self.repository.lookup.refresh();
+        let indexed = self.repository.lookup.packs(self.repository)?;
+        let gone = indexed.keys().filter(|id| !self.present.contains_key(id)).count();
+        let unknown = self.present.keys().filter(|id| !indexed.contains_key(id)).count();
+        let contradictions = self.contradictions.load(Ordering::Relaxed);
+        let folder = ObjectKind::Index.folder();
+        for (count, what) in [
+            (gone as u64, "packs that are not there are spoken of"),
+            (unknown as u64, "packs are not spoken of"),
+            (contradictions, "rows lead to something else"),
+        ] {
+            if count > 0 {
+                self.report.note(&folder, &format!("{count} {what}; it is only a hint"));
+            }
+        }
+        if all {
+            let relied = self.relied();
+            let orphans: Vec<u64> = self.present.values().filter(|pack| !relied.contains_key(&pack.id)).map(|pack| pack.length).collect();
+            if !orphans.is_empty() {
+                self.report.note(&"packs", &format!("{} packs of {} bytes are needed by no snapshot", orphans.len(), orphans.iter().sum::<u64>()));
+            }
+        }
+        Ok(())
+    }
+}

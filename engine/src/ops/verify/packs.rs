@@ -1,0 +1,179 @@
+//! Packs: their ends and tables, and all their bytes.
+
+use super::ground::Ground;
+use super::report::{DamageKind, Lost};
+use crate::format::id::TreeId;
+use crate::format::index::IndexedPack;
+use crate::format::pack::{self, BlockRow, END_LENGTH, End, Geometry, PackKind, Table};
+use crate::ops::monitor::Progress;
+use crate::ops::parallel::{lock, parallel};
+use crate::ops::walk::concerns_one_object;
+use crate::store::error::{RepositoryError, Result};
+use crate::store::load::{PackTable, pack_name};
+use rayon::prelude::*;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes read at a time.
+const WINDOW: u64 = 4 << 20;
+/// Packs that are read at the same time.
+const PACKS: usize = 2;
+/// Bytes from the end of a pack that are read at once: footer and table of most packs.
+const SUFFIX: u64 = 64 << 10;
+
+/// Reads some bytes of a pack; `None` if they cannot be had, which is then reported.
+fn get(ground: &Ground<'_>, pack: &IndexedPack, range: std::ops::Range<u64>) -> Result<Option<Vec<u8>>> {
+    let name = pack_name(pack.kind, pack.id);
+    match ground.repository.store.get_range(&name, range).map_err(RepositoryError::from) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if concerns_one_object(&error) => {
+            ground.report.fault(DamageKind::Pack, &name, &error);
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Looks at both ends of a pack and opens its table, from the store and no cache. `None` if the pack cannot be read at all.
+pub fn ends(ground: &Ground<'_>, pack: &IndexedPack) -> Result<Option<Table>> {
+    let name = pack_name(pack.kind, pack.id);
+    let blame = |what: &str| {
+        ground.report.blame(DamageKind::Pack, &name, &what);
+    };
+    if pack.length < 2 * END_LENGTH as u64 {
+        blame("it is cut short");
+        return Ok(None);
+    }
+    let start = pack.length.saturating_sub(SUFFIX);
+    let Some(suffix) = get(ground, pack, start..pack.length)? else { return Ok(None) };
+    let Some(header) = get(ground, pack, 0..END_LENGTH as u64)? else { return Ok(None) };
+    let footer = &suffix[suffix.len() - END_LENGTH..];
+    let read = |bytes: &[u8], end: End| Geometry::decode_end(bytes, end, pack.kind, pack.length);
+    let geometry = match (read(&header, End::Header), read(footer, End::Footer)) {
+        (Ok(header), Ok(footer)) => {
+            if header != footer {
+                blame("its header and footer contradict each other");
+            }
+            footer
+        }
+        (Ok(header), Err(_)) => {
+            blame("its footer is damaged (the header still serves)");
+            header
+        }
+        (Err(_), Ok(footer)) => {
+            blame("its header is damaged (the footer still serves)");
+            footer
+        }
+        (Err(_), Err(error)) => {
+            ground.report.fault(DamageKind::Pack, &name, &RepositoryError::format(name, error));
+            return Ok(None);
+        }
+    };
+    let boxed = match geometry.table_offset.checked_sub(start) {
+        Some(offset) => suffix[offset as usize..(geometry.table_end() - start) as usize].to_vec(),
+        None => match get(ground, pack, geometry.table_offset..geometry.table_end())? {
+            Some(boxed) => boxed,
+            None => return Ok(None),
+        },
+    };
+    match pack::open_table(&ground.repository.keys, &geometry, &boxed) {
+        Ok(table) => Ok(Some(table)),
+        Err(error) => {
+            ground.report.fault(DamageKind::Pack, &name, &RepositoryError::format("its table", error));
+            Ok(None)
+        }
+    }
+}
+
+/// Reads packs whole: all, or those that something relies on. Returns the bytes read.
+pub fn read(ground: &Ground<'_>, only_relied: bool) -> Result<u64> {
+    let relied = ground.relied();
+    let mut packs: Vec<&IndexedPack> = ground.present.values().filter(|pack| !only_relied || relied.contains_key(&pack.id)).collect();
+    packs.sort_unstable_by_key(|pack| (pack.kind, pack.id));
+    let (done, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
+    let bytes_total = packs.iter().map(|pack| pack.length).sum();
+    let tell = |more: u64, packs_more: u64| {
+        let bytes_done = bytes.fetch_add(more, Ordering::Relaxed) + more;
+        let files_done = done.fetch_add(packs_more, Ordering::Relaxed) + packs_more;
+        ground.monitor.progress(&Progress { files_done, files_total: packs.len() as u64, bytes_done, bytes_total, total_known: true });
+    };
+    parallel(PACKS, packs.len(), Vec::new, |buffer, at| {
+        read_pack(ground, packs[at], buffer, &|more| tell(more, 0))?;
+        tell(0, 1);
+        Ok(())
+    })?;
+    lose_what_lay_in_bad_blocks(ground)?;
+    Ok(bytes.into_inner())
+}
+
+fn read_pack(ground: &Ground<'_>, indexed: &IndexedPack, buffer: &mut Vec<u8>, tell: &dyn Fn(u64)) -> Result<()> {
+    let name = pack_name(indexed.kind, indexed.id);
+    let table = ends(ground, indexed)?;
+    let pack = table.map(|table| PackTable { id: indexed.id, kind: indexed.kind, length: indexed.length, table });
+    let mut rows: &[BlockRow] = pack.as_ref().map(|pack| &*pack.table.blocks).unwrap_or_default();
+    let mut hasher = blake3::Hasher::new();
+    buffer.clear();
+    // Where in the pack the buffer begins.
+    let mut base = 0;
+    let mut at = 0;
+    while at < indexed.length {
+        ground.check()?;
+        let end = (at + WINDOW).min(indexed.length);
+        let Some(window) = get(ground, indexed, at..end)? else { return Ok(()) };
+        hasher.update(&window);
+        buffer.extend_from_slice(&window);
+        tell(end - at);
+        at = end;
+        // Blocks that are there in full, each with its bytes.
+        let complete = rows.partition_point(|row| row.offset + u64::from(row.box_length) <= at);
+        let (ready, later) = rows.split_at(complete);
+        if let (Some(pack), Some(first)) = (&pack, ready.first()) {
+            let number = pack.table.blocks.len() - rows.len();
+            let mut rest = &mut buffer[(first.offset - base) as usize..];
+            let mut boxes = Vec::with_capacity(ready.len());
+            for row in ready {
+                let (boxed, after) = rest.split_at_mut(row.box_length as usize);
+                boxes.push(boxed);
+                rest = after;
+            }
+            boxes.into_par_iter().enumerate().for_each_init(Vec::new, |plain, (at, boxed)| {
+                plain.clear();
+                if let Err(error) = ground.repository.loader.open_block(ground.repository, pack, number + at, boxed, plain) {
+                    ground.report.fault(DamageKind::Pack, &name, &error);
+                    lock(&ground.bad).insert((pack.id, number + at));
+                }
+            });
+        }
+        rows = later;
+        let keep_from = rows.first().map_or(at, |row| row.offset.min(at));
+        buffer.drain(..(keep_from - base) as usize);
+        base = keep_from;
+    }
+    if hasher.finalize().as_bytes() != &indexed.id.0 {
+        ground.report.blame(DamageKind::Pack, &name, &"its bytes do not have the hash that is its name");
+    }
+    Ok(())
+}
+
+/// What lies in bad blocks and in no good one is lost.
+fn lose_what_lay_in_bad_blocks(ground: &Ground<'_>) -> Result<()> {
+    let mut bad: Vec<_> = lock(&ground.bad).iter().copied().collect();
+    bad.sort_unstable();
+    for (id, block) in bad {
+        let Some(pack) = ground.present.get(&id) else { continue };
+        let table = match ground.repository.loader.table(ground.repository, pack) {
+            Ok(table) => table,
+            Err(error) if concerns_one_object(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        for chunk in table.table.chunks_of(block) {
+            if let Err(damage) = ground.place(pack.kind, &chunk.id.0)? {
+                let lost = match pack.kind {
+                    PackKind::Data => Lost::Chunk(chunk.id, chunk.length),
+                    PackKind::Meta => Lost::Tree(TreeId(chunk.id.0)),
+                };
+                ground.report.lose(lost, damage);
+            }
+        }
+    }
+    Ok(())
+}

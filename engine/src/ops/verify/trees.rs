@@ -1,0 +1,214 @@
+//! Walks every tree once, however many snapshots and directories lead to it, and gathers the chunks that files need.
+
+use super::ground::Ground;
+use super::report::{DamageKind, Lost};
+use crate::format::id::{ChunkId, TreeId};
+use crate::format::node::{Content, Extent, Node};
+use crate::format::pack::PLAIN_LENGTH_MAX;
+use crate::format::tree::{LEVELS_MAX, TreeNode};
+use crate::ops::monitor::Progress;
+use crate::store::error::Result;
+use std::collections::{HashMap, HashSet};
+
+/// Chunks that are looked for together.
+const CHUNKS: usize = 128 << 10;
+/// Trees between two words about progress.
+const TREES_TOLD: u64 = 256;
+
+/// What a part of a split directory holds.
+#[derive(Clone)]
+struct Span {
+    first: Box<[u8]>,
+    last: Box<[u8]>,
+    entries: u64,
+    /// Levels of split nodes in it.
+    levels: usize,
+}
+
+/// What a list holds.
+#[derive(Clone, Copy)]
+struct Run {
+    length: u64,
+    begins_in_hole: bool,
+    ends_in_hole: bool,
+    /// Levels of lists of lists in it.
+    levels: usize,
+}
+
+pub struct Forest<'g, 'a> {
+    ground: &'g Ground<'a>,
+    directories: HashSet<TreeId>,
+    /// Parts of split directories; `None` for those that cannot be read.
+    parts: HashMap<TreeId, Option<Span>>,
+    lists: HashMap<TreeId, Option<Run>>,
+    stack: Vec<TreeId>,
+    chunks: Vec<(ChunkId, u32)>,
+}
+
+impl<'g, 'a> Forest<'g, 'a> {
+    pub fn new(ground: &'g Ground<'a>) -> Self {
+        Self { ground, directories: HashSet::new(), parts: HashMap::new(), lists: HashMap::new(), stack: Vec::new(), chunks: Vec::new() }
+    }
+
+    fn trees(&self) -> u64 {
+        (self.directories.len() + self.parts.len() + self.lists.len()) as u64
+    }
+
+    /// Walks a snapshot.
+    pub fn walk(&mut self, root: TreeId) -> Result<()> {
+        self.stack.push(root);
+        while let Some(id) = self.stack.pop() {
+            if self.directories.insert(id) {
+                self.node(id, 0)?;
+                let trees = self.trees();
+                if trees.is_multiple_of(TREES_TOLD) {
+                    self.ground.monitor.progress(&Progress { files_done: trees, ..Progress::default() });
+                }
+            }
+            if self.chunks.len() >= CHUNKS {
+                self.ground.place_chunks(&mut self.chunks)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for the last chunks; returns how many trees there were.
+    pub fn finish(mut self) -> Result<u64> {
+        self.ground.place_chunks(&mut self.chunks)?;
+        Ok(self.trees())
+    }
+
+    /// One node of a directory. It calls itself for the parts of a split one: at most [`LEVELS_MAX`] deep.
+    fn node(&mut self, id: TreeId, level: usize) -> Result<Option<Span>> {
+        let Some(node) = self.ground.tree(id)? else { return Ok(None) };
+        let lose = |what| {
+            self.ground.lose_tree(id, what);
+            Ok(None)
+        };
+        match node {
+            TreeNode::Directory(nodes) => {
+                for node in &nodes {
+                    self.entry(node)?;
+                }
+                let name = |node: Option<&Node>| node.map(|node| node.name.as_slice()).unwrap_or_default().into();
+                Ok(Some(Span { first: name(nodes.first()), last: name(nodes.last()), entries: nodes.len() as u64, levels: 0 }))
+            }
+            TreeNode::Split(_) if level >= LEVELS_MAX => lose("a directory split into too many levels"),
+            TreeNode::Split(parts) => {
+                let mut levels = 0;
+                let mut fits = true;
+                let mut last = parts.last().map(|part| part.first_name.as_slice().into()).unwrap_or_default();
+                for (at, part) in parts.iter().enumerate() {
+                    let span = if let Some(known) = self.parts.get(&part.id) {
+                        known.clone()
+                    } else {
+                        let span = self.node(part.id, level + 1)?;
+                        self.parts.insert(part.id, span.clone());
+                        span
+                    };
+                    let Some(span) = span else { continue };
+                    levels = levels.max(span.levels);
+                    fits &= *span.first == *part.first_name && span.entries == part.entries;
+                    fits &= parts.get(at + 1).is_none_or(|next| *span.last < *next.first_name);
+                    if at + 1 == parts.len() {
+                        last = span.last;
+                    }
+                }
+                levels += 1;
+                let entries = parts.iter().try_fold(0u64, |sum, part| sum.checked_add(part.entries));
+                match entries {
+                    Some(entries) if fits && level + levels <= LEVELS_MAX => {
+                        Ok(Some(Span { first: parts[0].first_name.as_slice().into(), last, entries, levels }))
+                    }
+                    _ => {
+                        self.ground.lose_tree(id, "a split directory whose parts do not fit together");
+                        Ok(None)
+                    }
+                }
+            }
+            TreeNode::List(_) | TreeNode::Lists(_) => lose("a list where a directory belongs"),
+        }
+    }
+
+    fn entry(&mut self, node: &Node) -> Result<()> {
+        match &node.content {
+            Content::None => {}
+            Content::Directory(id) => self.stack.push(*id),
+            Content::Extents(extents) => self.extents(extents),
+            Content::List(id) => {
+                if let Some(run) = self.list(*id, 0)?
+                    && (run.length != node.metadata.size || run.levels > LEVELS_MAX)
+                {
+                    let what = format!("its length is {}, and a file says {}", run.length, node.metadata.size);
+                    let damage = self.ground.report.blame(DamageKind::Tree, &format!("tree {}", id.short()), &what);
+                    self.ground.report.lose(Lost::List(*id, node.metadata.size), damage);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn extents(&mut self, extents: &[Extent]) {
+        let chunks = extents.iter().filter_map(|extent| match extent {
+            Extent::Chunk { id, length } => Some((*id, *length)),
+            Extent::Hole { .. } => None,
+        });
+        self.chunks.extend(chunks);
+    }
+
+    /// One node of a list; calls itself likewise.
+    fn list(&mut self, id: TreeId, level: usize) -> Result<Option<Run>> {
+        if let Some(known) = self.lists.get(&id) {
+            return Ok(*known);
+        }
+        let run = self.read_list(id, level)?;
+        self.lists.insert(id, run);
+        if self.chunks.len() >= CHUNKS {
+            self.ground.place_chunks(&mut self.chunks)?;
+        }
+        Ok(run)
+    }
+
+    fn read_list(&mut self, id: TreeId, level: usize) -> Result<Option<Run>> {
+        let Some(node) = self.ground.tree(id)? else { return Ok(None) };
+        let (run, fits) = match node {
+            TreeNode::List(extents) => {
+                self.extents(&extents);
+                let length = extents.iter().try_fold(0u64, |sum, extent| sum.checked_add(extent.length()));
+                let is_hole = |extent: Option<&Extent>| matches!(extent, Some(Extent::Hole { .. }));
+                let run = Run { length: length.unwrap_or(0), begins_in_hole: is_hole(extents.first()), ends_in_hole: is_hole(extents.last()), levels: 0 };
+                (run, length.is_some() && extents.iter().all(|extent| matches!(extent, Extent::Hole { .. }) || extent.length() <= PLAIN_LENGTH_MAX as u64))
+            }
+            TreeNode::Lists(_) if level >= LEVELS_MAX => {
+                self.ground.lose_tree(id, "a list of too many levels");
+                return Ok(None);
+            }
+            TreeNode::Lists(parts) => {
+                let mut run = Run { length: 0, begins_in_hole: false, ends_in_hole: false, levels: 0 };
+                let mut fits = true;
+                for (at, part) in parts.iter().enumerate() {
+                    run.length = run.length.saturating_add(part.length);
+                    let Some(below) = self.list(part.id, level + 1)? else {
+                        run.ends_in_hole = false;
+                        continue;
+                    };
+                    fits &= below.length == part.length && !(run.ends_in_hole && below.begins_in_hole);
+                    run.begins_in_hole |= at == 0 && below.begins_in_hole;
+                    run.ends_in_hole = below.ends_in_hole;
+                    run.levels = run.levels.max(below.levels);
+                }
+                run.levels += 1;
+                (run, fits && level + run.levels <= LEVELS_MAX)
+            }
+            TreeNode::Directory(_) | TreeNode::Split(_) => {
+                self.ground.lose_tree(id, "a directory where a list belongs");
+                return Ok(None);
+            }
+        };
+        if !fits {
+            self.ground.lose_tree(id, "a list whose parts do not fit together");
+            return Ok(None);
+        }
+        Ok(Some(run))
+    }
+}
