@@ -3,15 +3,15 @@
 use super::Store;
 use super::error::{RepositoryError, Result};
 use super::host::Host;
-use super::repository::{Repository, get_checked, is_about_one_object, put_named};
-use crate::format::FormatError;
+use super::opening::slots;
+use super::repository::{Repository, put_named};
 use crate::format::config::Config;
 use crate::format::control::{self, SealedBy};
 use crate::format::id::ObjectId;
 use crate::format::keys::{Key, KeyRing};
 use crate::format::layout::{ObjectKind, ObjectName};
 use crate::format::seal::Sealed;
-use crate::format::slot::{self, Argon2Cost, SLOTS_MAX, Secret, Slot, SlotKind, SlotLabel, SlotRandom};
+use crate::format::slot::{self, Argon2Cost, Secret, Slot, SlotKind, SlotLabel, SlotRandom};
 use std::collections::BTreeMap;
 
 /// A key slot as people see it.
@@ -42,42 +42,6 @@ pub(super) fn put_slot(
     // Two copies: a slot that is lost or damaged takes the whole repository with it.
     put_named(store, ObjectKind::KeyCopy, bytes.clone())?;
     put_named(store, ObjectKind::Key, bytes)
-}
-
-/// The first slots of a repository in order of their names, each from whichever copy is good, and what was left out.
-pub(super) fn slots(store: &dyn Store) -> Result<(BTreeMap<ObjectId, Slot>, Vec<RepositoryError>)> {
-    let mut copies: BTreeMap<ObjectId, Vec<(ObjectKind, u64)>> = BTreeMap::new();
-    for kind in [ObjectKind::Key, ObjectKind::KeyCopy] {
-        for (id, length) in store.list(kind)? {
-            copies.entry(id).or_default().push((kind, length));
-        }
-    }
-    let (mut found, mut left_out) = (BTreeMap::new(), Vec::new());
-    if copies.len() > SLOTS_MAX {
-        left_out.push(RepositoryError::format(ObjectKind::Key.folder(), FormatError::TooLarge("more than 64 key slots, the others are not read")));
-    }
-    for (id, copies) in copies.into_iter().take(SLOTS_MAX) {
-        let mut damaged = None;
-        for (kind, length) in copies {
-            let name = ObjectName::new(kind, id);
-            let slot = if length > slot::SLOT_LENGTH_MAX as u64 {
-                Err(RepositoryError::format(name, FormatError::TooLarge("key slot")))
-            } else {
-                get_checked(store, &name).and_then(|bytes| Slot::decode(&bytes).map_err(RepositoryError::of(&name)))
-            };
-            match slot {
-                Ok(slot) => {
-                    found.insert(id, slot);
-                    damaged = None;
-                    break;
-                }
-                Err(RepositoryError::Store(error)) if !is_about_one_object(&error) => return Err(error.into()),
-                Err(error) => damaged = Some(error),
-            }
-        }
-        left_out.extend(damaged);
-    }
-    Ok((found, left_out))
 }
 
 impl Repository {

@@ -265,22 +265,40 @@ impl Loader {
 }
 
 impl Repository {
+    /// The opened block that holds a chunk which must exist, and where in it; of several copies the first that opens (SPEC chapter 11).
+    fn copy(&self, kind: PackKind, name: &[u8; 32]) -> Result<(Place, Arc<Vec<u8>>)> {
+        let mut bad = BadBlocks::new();
+        let mut first = None;
+        loop {
+            let place = match self.loader.must_place_except(self, kind, name, &bad) {
+                Ok(place) => place,
+                Err(error) => return Err(first.unwrap_or(error)),
+            };
+            match self.loader.cached_block(self, &place.pack, place.block) {
+                Ok(plain) => return Ok((place, plain)),
+                Err(error) if error.is_damage() || matches!(error, RepositoryError::Format { .. }) => {
+                    bad.insert((place.pack.id, place.block));
+                    first.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// A tree node.
     pub fn tree(&self, id: TreeId) -> Result<TreeNode> {
         let damaged = |error| RepositoryError::format(format!("tree {}", id.short()), error);
-        let place = self.loader.must_place(self, PackKind::Meta, &id.0)?;
-        let plain = self.loader.cached_block(self, &place.pack, place.block)?;
+        let (place, plain) = self.copy(PackKind::Meta, &id.0)?;
         let bytes = plain.get(place.offset..place.offset + place.length as usize).ok_or_else(|| damaged(FormatError::Truncated))?;
         TreeNode::decode(bytes).map_err(damaged)
     }
 
     /// A chunk of contents, which must be `length` bytes long.
     pub fn chunk(&self, id: ChunkId, length: u32) -> Result<Vec<u8>> {
-        let place = self.loader.must_place(self, PackKind::Data, &id.0)?;
+        let (place, plain) = self.copy(PackKind::Data, &id.0)?;
         if place.length != length {
             return Err(RepositoryError::format(format!("chunk {}", id.short()), FormatError::BadStructure("a chunk of another length than its file says")));
         }
-        let plain = self.loader.cached_block(self, &place.pack, place.block)?;
         Ok(plain[place.offset..place.offset + length as usize].to_vec())
     }
 

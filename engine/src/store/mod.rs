@@ -8,6 +8,7 @@ pub mod load;
 pub mod location;
 pub mod lookup;
 pub mod memory;
+mod opening;
 pub mod repository;
 pub mod run;
 pub mod service;

@@ -3,21 +3,21 @@
 use super::cache::{Cache, Cached};
 use super::error::{RepositoryError, Result};
 use super::host::Host;
-use super::key_slots::{put_slot, slots};
+use super::key_slots::put_slot;
 use super::load::Loader;
 use super::lookup::Lookup;
-use super::{Store, StoreError, StoreErrorKind};
+use super::opening::{Unwritable, read_configs, slots};
+use super::{Store, StoreErrorKind};
 use crate::format::FormatError;
-use crate::format::config::{Config, UNKNOWN_NUMBERS};
+use crate::format::config::Config;
 use crate::format::control::{self, SealedBy};
 use crate::format::id::{ObjectId, RepositoryId};
 use crate::format::keys::{Key, KeyRing};
 use crate::format::layout::{ObjectKind, ObjectName};
-use crate::format::node::Time;
 use crate::format::seal::{Cipher, Sealed};
 use crate::format::slot::{Argon2Cost, Secret};
 use crate::format::snapshot::{Forget, Snapshot};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -103,81 +103,6 @@ pub(crate) fn put_named(store: &dyn Store, kind: ObjectKind, bytes: Vec<u8>) -> 
 pub(crate) fn get_checked(store: &dyn Store, name: &ObjectName) -> Result<Vec<u8>> {
     let bytes = store.get(name)?;
     if object_id(&bytes) == name.id { Ok(bytes) } else { Err(RepositoryError::format(name, FormatError::WrongName)) }
-}
-
-pub(super) fn is_about_one_object(error: &StoreError) -> bool {
-    matches!(error.kind, StoreErrorKind::Missing | StoreErrorKind::Corrupt)
-}
-
-/// What the configurations of a repository come to.
-struct Configs {
-    /// The one that counts.
-    config: Config,
-    /// Why nobody may write by them.
-    unwritable: Option<Unwritable>,
-    /// Those that do not open.
-    left_out: Vec<RepositoryError>,
-}
-
-/// An object that forbids writing, and why.
-type Unwritable = (String, FormatError);
-
-/// Reads all configurations. One that this program may not read under forbids reading, and one that it may not write under writing,
-/// whatever their rank: otherwise hiding the newest would be a way back to an older one. A higher epoch ranks above any sequence:
-/// otherwise a holder of old keys could outrank the new ones.
-fn read_configs(store: &dyn Store, keys: &KeyRing) -> Result<Configs> {
-    let mut best: Option<(u32, u64, ObjectId, Config)> = None;
-    let mut write_features = BTreeSet::new();
-    let (mut unwritable, mut left_out) = (None, Vec::new());
-    for (id, _) in store.list(ObjectKind::Config)? {
-        let name = ObjectName::new(ObjectKind::Config, id);
-        let opened = get_checked(store, &name).and_then(|bytes| {
-            let record = control::open(keys, Sealed::Config, &bytes).map_err(RepositoryError::of(&name))?;
-            Ok((control::stated_epoch(&bytes).map_err(RepositoryError::of(&name))?, record))
-        });
-        match opened {
-            Ok((epoch, record)) => {
-                let config = Config::decode(&record).map_err(RepositoryError::of(&name))?;
-                if config.repository != keys.repository {
-                    return Err(RepositoryError::format(name, FormatError::WrongRepository));
-                }
-                write_features.extend(config.write_features.iter().copied().filter(|feature| *feature != UNKNOWN_NUMBERS));
-                if best.as_ref().is_none_or(|(best_epoch, sequence, best_id, _)| (*best_epoch, *sequence, *best_id) < (epoch, config.sequence, id)) {
-                    best = Some((epoch, config.sequence, id, config));
-                }
-            }
-            Err(RepositoryError::Store(error)) if !is_about_one_object(&error) => return Err(error.into()),
-            Err(error) => {
-                if let RepositoryError::Format { object, error: reason } = &error
-                    && !error.is_damage()
-                {
-                    unwritable.get_or_insert((object.clone(), reason.clone()));
-                }
-                left_out.push(error);
-            }
-        }
-    }
-    let config = match best {
-        Some((.., config)) => {
-            write_features.extend(config.write_features.iter().copied());
-            Config { write_features: write_features.into_iter().collect(), ..config }
-        }
-        None => {
-            let missing = (ObjectKind::Config.folder().to_owned(), FormatError::MissingField("a configuration that opens"));
-            left_out.push(RepositoryError::format(&missing.0, missing.1.clone()));
-            unwritable.get_or_insert(missing);
-            // Reading needs no configuration (SPEC chapter 9).
-            Config {
-                repository: keys.repository,
-                created: Time::default(),
-                write_features: Vec::new(),
-                cipher: Cipher::default(),
-                pack_size_bytes: InitOptions::default().pack_size_bytes,
-                sequence: 0,
-            }
-        }
-    };
-    Ok(Configs { config, unwritable, left_out })
 }
 
 impl Repository {

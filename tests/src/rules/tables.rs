@@ -92,7 +92,7 @@ pub const LONG: &[(&str, &str)] = &[
 #[rustfmt::skip]
 pub const CHAPTERS: &[(&str, &str, &str, &str)] = &[
     ("Conventions", "", "", ""),   // words
-    ("Objects", "layout", "", ""), // names of objects: nothing to decode
+    ("Objects", "layout", "repositories", ""), // rules across objects; of names there is nothing to decode
     ("Names", "id", "", ""),  // hashes: nothing to decode
     ("Deterministic CBOR", "cbor", "cbor", "cbor"),
     ("Keys", "keys", "keys", "keys"),
