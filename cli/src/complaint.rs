@@ -105,6 +105,14 @@ impl Complaint {
     }
 }
 
+/// How a run that is over ends: that its report could not be printed counts only where there is nothing worse to say.
+pub fn settle(told: Result<(), Complaint>, exit: Exit) -> Result<Exit, Complaint> {
+    match told {
+        Err(complaint) if exit == Exit::Complete => Err(complaint),
+        _ => Ok(exit),
+    }
+}
+
 /// What is left to do when standard output failed: nothing if its reader went away, else a complaint.
 impl From<io::Error> for Complaint {
     fn from(error: io::Error) -> Self {
@@ -135,6 +143,9 @@ mod tests {
         let complaint = Complaint::from(io::Error::from(io::ErrorKind::BrokenPipe));
         assert!(complaint.is_silent());
         assert_eq!(complaint.exit, Exit::Complete);
+        let gone = || Err(Complaint::silent(Exit::Complete));
+        assert_eq!(settle(gone(), Exit::Damaged).expect("what was found counts"), Exit::Damaged);
+        assert!(settle(gone(), Exit::Complete).is_err());
         let full = Complaint::from(io::Error::from(io::ErrorKind::StorageFull));
         assert_eq!(full.exit, Exit::Failed);
     }

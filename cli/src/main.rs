@@ -4,7 +4,6 @@ mod args;
 mod commands;
 mod complaint;
 mod exit;
-mod filter;
 mod newkeys;
 mod output;
 mod patterns;

@@ -13,6 +13,7 @@ use crate::world::World;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vault_engine::format::keys::Key;
+use vault_engine::format::layout::ObjectKind;
 use vault_engine::format::secret as keytext;
 use vault_engine::format::slot;
 use vault_engine::store::StoreErrorKind;
@@ -51,8 +52,12 @@ impl Session {
             _ => error.into(),
         })?;
         let cache = settings.cache_dir.as_ref().map(|dir| dir.value.as_path());
-        let attempt =
-            |secret: &Secret| Repository::open(Arc::clone(&store), Arc::new(SystemHost::default()), &[unlocking(secret)?], cache).map_err(Complaint::from);
+        let attempt = |secret: &Secret| {
+            Repository::open(Arc::clone(&store), Arc::new(SystemHost::default()), &[unlocking(secret)?], cache).map_err(|error| match error {
+                RepositoryError::NoRepository(_) => no_repository(settings),
+                other => other.into(),
+            })
+        };
         if let Some(Setting { value, origin }) = &settings.secret {
             self.warn_if_exposed(value);
             match attempt(&value.fetch()?) {
@@ -86,7 +91,7 @@ impl Session {
     pub fn create(&self, settings: &Settings, label: &str, recovery: bool, pack_size_bytes: Option<u64>) -> Result<Repository, Complaint> {
         let (name, location) = located(settings)?;
         // Looked at before any key is made; the engine refuses again, for certain.
-        if location.open().is_ok() {
+        if exists(&location)? {
             return Err(RepositoryError::AlreadyExists(name).into());
         }
         let host = SystemHost::default();
@@ -174,6 +179,16 @@ pub fn located(settings: &Settings) -> Result<(String, Location), Complaint> {
     };
     let location = Location::parse(name).map_err(|error| Complaint::from(error).since(format!("named by {}", set.origin)))?;
     Ok((name.to_owned(), location))
+}
+
+/// Whether there is a repository. One without any key slot is none: its making was cut short, and it can be made again.
+pub fn exists(location: &Location) -> Result<bool, Complaint> {
+    let store = match location.open() {
+        Ok(store) => store,
+        Err(error) if error.kind == StoreErrorKind::Missing => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(!(store.list(ObjectKind::Key)?.is_empty() && store.list(ObjectKind::KeyCopy)?.is_empty()))
 }
 
 /// There is nothing where the repository should be.

@@ -79,6 +79,11 @@ pub fn open(bytes: &[u8], kinds: &[u8], roots: &Roots, id: &Bytes16) -> Result<V
     unpad(&message, method)
 }
 
+/// The epoch that an envelope which opened was sealed in.
+pub fn epoch_of(bytes: &[u8]) -> u32 {
+    le(bytes, 12, 4) as u32
+}
+
 fn unpad(message: &[u8], method: u8) -> Result<Vec<u8>> {
     if message.len() < 8 {
         return fail(Rule::Truncated, "a control object's message without lengths");

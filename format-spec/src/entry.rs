@@ -7,6 +7,8 @@ use crate::tree::{Extent, extents};
 
 /// The longest name, and the longest target.
 pub const MAX_NAME: usize = 4096;
+/// The largest size of a file.
+pub const MAX_SIZE: u64 = (1 << 63) - 1;
 /// The most extents inside an entry.
 pub const MAX_EXTENTS: u64 = 1024;
 
@@ -106,7 +108,7 @@ pub struct Entry {
     /// Key 13.
     pub device: Option<(u32, u32)>,
     /// Key 14.
-    pub links: Option<(u64, u64)>,
+    pub links: Option<(u32, u64)>,
     /// Key 15.
     pub attributes: Vec<Attribute>,
     /// Key 16.
@@ -237,6 +239,9 @@ impl Entry {
             Some(item) => nonzero(item.unsigned()?, "a size")?,
             None => 0,
         };
+        if size > MAX_SIZE {
+            return fail(Rule::TooLarge, "a file of 2^63 bytes or more");
+        }
         let target = match map.get(12) {
             Some(item) => item.bytes()?,
             None => &[],
@@ -252,7 +257,7 @@ impl Entry {
             None => None,
         };
         let links = match pair(map, 14)? {
-            Some((device, inode)) => Some((device.unsigned()?, inode.unsigned()?)),
+            Some((device, inode)) => Some((device.small()?, inode.unsigned()?)),
             None => None,
         };
         let flags = match map.get(16) {

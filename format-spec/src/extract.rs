@@ -43,7 +43,7 @@ struct Extraction<'a> {
     above: Vec<Above>,
     path: Vec<u8>,
     staging: Option<OwnedFd>,
-    links: HashMap<(u64, u64), (usize, Type)>,
+    links: HashMap<(u32, u64), (usize, Type)>,
 }
 
 /// Restores everything below a snapshot's root into `target`, which must be empty or not be there yet.

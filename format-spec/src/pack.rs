@@ -259,6 +259,9 @@ fn table(source: &dyn Source, head: &Head, class: Class, roots: &Roots, id: &Byt
         }
         chunks.push(Chunk { name: part(row, 0)?, plain });
     }
+    if block_rows.is_empty() {
+        return fail(Rule::BadStructure, "a pack without blocks");
+    }
     let blocks = blocks(block_rows, &chunks, keys.len(), head.table_offset)?;
     Ok(Pack { class, session, keys, blocks, chunks, problems: Vec::new() })
 }

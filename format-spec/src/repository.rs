@@ -6,7 +6,7 @@ use crate::fault::{Fault, Result, Rule, fail};
 use crate::keys::{Bytes16, Bytes32, Class, Roots, hex, kh};
 use crate::pack::Pack;
 use crate::slot::{self, Secret, Slot};
-use crate::snapshot::{Forget, Snapshot, confirmation_names, read_confirmation};
+use crate::snapshot::{Forget, PARTIAL, Snapshot, confirmation_names, read_confirmation};
 use crate::store::{Place, Store};
 use crate::tree::Node;
 use crate::walk::Trees;
@@ -151,16 +151,21 @@ impl Repository {
 
     /// Opens a control object at a place.
     pub fn control(&self, place: Place, name: &Bytes32, kinds: &[u8]) -> Result<Vec<u8>> {
+        self.control_and_epoch(place, name, kinds).map(|(record, _)| record)
+    }
+
+    fn control_and_epoch(&self, place: Place, name: &Bytes32, kinds: &[u8]) -> Result<(Vec<u8>, u32)> {
         let bytes = self.store.read(place, name, control::MAX_LEN)?;
-        control::open(&bytes, kinds, &self.roots, &self.id).map_err(|fault| fault.of(&place.object(name)))
+        let record = control::open(&bytes, kinds, &self.roots, &self.id).map_err(|fault| fault.of(&place.object(name)))?;
+        Ok((record, control::epoch_of(&bytes)))
     }
 
     fn read_configs(&mut self) -> Result<()> {
-        let mut best: Option<(u64, Bytes32, Config)> = None;
+        let mut best: Option<((u32, u64, Bytes32), Config)> = None;
         for name in self.store.list(Place::Config)? {
             let object = Place::Config.object(&name);
-            let record = match self.control(Place::Config, &name, &[control::CONFIGURATION]) {
-                Ok(record) => record,
+            let (record, epoch) = match self.control_and_epoch(Place::Config, &name, &[control::CONFIGURATION]) {
+                Ok(found) => found,
                 Err(fault) => {
                     self.problems.push(fault.of(&object));
                     continue;
@@ -168,14 +173,15 @@ impl Repository {
             };
             // It is authentic: what it forbids is forbidden.
             let config = Config::parse(&record, &self.id).map_err(|fault| fault.of(&object))?;
-            if best.as_ref().is_none_or(|(sequence, other, _)| (*sequence, *other) < (config.sequence, name)) {
-                best = Some((config.sequence, name, config));
+            let rank = (epoch, config.sequence, name);
+            if best.as_ref().is_none_or(|(other, _)| *other < rank) {
+                best = Some((rank, config));
             }
         }
         if best.is_none() {
             self.problems.push(Fault::new(Rule::Missing, "no configuration opens").of("config"));
         }
-        self.config = best.map(|(_, _, config)| config);
+        self.config = best.map(|(_, config)| config);
         Ok(())
     }
 
@@ -284,29 +290,29 @@ impl Repository {
         Ok((forgets, faults))
     }
 
-    /// All snapshots that can be read, by begun time, and what is wrong with the others.
+    /// All snapshots that can be read, by begun time, sequence and name, and what is wrong with the others.
     pub fn snapshots(&self) -> Result<(Vec<Listed>, Vec<Fault>)> {
         let (forgets, mut faults) = self.forgets()?;
         let forgotten: HashSet<Bytes32> = forgets.iter().map(|forget| forget.snapshot).collect();
         let mut listed = Vec::new();
         for name in self.store.list(Place::Snapshots)? {
-            let record = self.control(Place::Snapshots, &name, &[control::SNAPSHOT]);
-            match record.and_then(|record| Snapshot::parse(&record)) {
-                Ok(snapshot) => listed.push(Listed {
+            let record = self.control_and_epoch(Place::Snapshots, &name, &[control::SNAPSHOT]);
+            match record.and_then(|(record, epoch)| Ok((Snapshot::parse(&record)?, epoch))) {
+                Ok((snapshot, epoch)) => listed.push(Listed {
                     name,
                     snapshot,
-                    confirmed: self.is_confirmed(&name),
+                    confirmed: self.is_confirmed(&name, epoch),
                     forgotten: forgotten.contains(&name),
                 }),
                 Err(fault) => faults.push(fault.of(&Place::Snapshots.object(&name))),
             }
         }
-        listed.sort_by_key(|listed| (listed.snapshot.begun, listed.name));
+        listed.sort_by_key(|listed| (listed.snapshot.begun, listed.snapshot.sequence, listed.name));
         Ok((listed, faults))
     }
 
-    fn is_confirmed(&self, snapshot: &Bytes32) -> bool {
-        let Ok(names) = confirmation_names(&self.roots, &self.id, snapshot) else { return false };
+    fn is_confirmed(&self, snapshot: &Bytes32, epoch: u32) -> bool {
+        let Ok(names) = confirmation_names(&self.roots, &self.id, snapshot, epoch) else { return false };
         names.iter().any(|name| {
             let bytes = self.store.read(Place::Confirmed, name, 124);
             bytes.and_then(|bytes| read_confirmation(&bytes, &self.roots, &self.id)).is_ok_and(|named| named == *snapshot)
@@ -317,7 +323,9 @@ impl Repository {
     pub fn find(&self, call: &str) -> Result<Listed> {
         let (listed, _) = self.snapshots()?;
         if call == "latest" {
-            let wanted = listed.iter().rfind(|listed| !listed.forgotten).or(listed.last());
+            let there = || listed.iter().filter(|listed| !listed.forgotten);
+            let good = there().rfind(|listed| listed.confirmed && listed.snapshot.status != PARTIAL);
+            let wanted = good.or(there().next_back());
             return wanted.cloned().ok_or(Fault::new(Rule::Missing, "no snapshot can be read"));
         }
         let mut matching = listed.into_iter().filter(|listed| hex(&listed.name).starts_with(call));
@@ -355,26 +363,36 @@ fn open_slots(store: &Store, secret: &Secret, problems: &mut Vec<Fault>) -> Resu
             Err(fault) => problems.push(fault.of(&object)),
         }
     }
-    let Some(id) = slots.first().map(|(_, slot)| slot.id) else {
+    if slots.is_empty() {
         return Err(Fault::new(Rule::Missing, "no key slot can be read").of("keys"));
-    };
-    if let Some((object, _)) = slots.iter().find(|(_, slot)| slot.id != id) {
-        return Err(Fault::new(Rule::BadStructure, "key slots of different repositories").of(object));
     }
+    // Slow and plain: every slot is tried, so that the one with the most keys is found, and a second repository too.
     let mut last = Fault::new(Rule::WrongKey, "the secret opens no key slot").of("keys");
+    let mut found: Option<(Bytes16, Roots)> = None;
     for (object, slot) in &slots {
         match slot.open(secret) {
             Ok(roots) => {
-                for (object, slot) in &slots {
-                    if let Err(fault) = slot.label(&roots) {
-                        problems.push(Fault { detail: format!("label: {}", fault.detail), ..fault }.of(object));
-                    }
+                if found.as_ref().is_some_and(|(id, _)| *id != slot.id) {
+                    return Err(Fault::new(Rule::BadStructure, "the secret opens slots of different repositories").of(object));
                 }
-                return Ok((id, roots));
+                if found.as_ref().is_none_or(|(_, other)| other.all().len() < roots.all().len()) {
+                    found = Some((slot.id, roots));
+                }
             }
             Err(fault) if fault.rule == Rule::WrongKey => {}
             Err(fault) => last = fault.of(object),
         }
     }
-    Err(last)
+    let Some((id, roots)) = found else { return Err(last) };
+    for (object, slot) in &slots {
+        if slot.id != id {
+            problems.push(Fault::new(Rule::BadStructure, "a key slot of another repository").of(object));
+        } else if let Err(fault) = slot.label(&roots) {
+            problems.push(Fault { detail: format!("label: {}", fault.detail), ..fault }.of(object));
+        }
+    }
+    if last.rule != Rule::WrongKey {
+        problems.push(last);
+    }
+    Ok((id, roots))
 }

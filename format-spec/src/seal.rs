@@ -101,9 +101,22 @@ pub fn decompress(method: u8, stored: Vec<u8>, plain: usize) -> Result<Vec<u8>> 
     }
 }
 
+/// A zstd frame may have a window of this size, or of its plain length if that is more.
+const MAX_WINDOW: u64 = 16 << 20;
+
+/// The window that a frame's header states; a single segment states none.
+fn window(frame: &[u8]) -> Option<u64> {
+    let (descriptor, byte) = (frame.get(4)?, frame.get(5)?);
+    let power = 1u64 << (10 + (byte >> 3));
+    (descriptor & 0x20 == 0).then(|| power + power / 8 * u64::from(byte & 7))
+}
+
 fn unzstd(stored: &[u8], plain: usize) -> Result<Vec<u8>> {
     if !stored.starts_with(&ZSTD_MAGIC) {
         return fail(Rule::BadStructure, "no zstd frame");
+    }
+    if window(stored).is_some_and(|window| window > MAX_WINDOW.max(plain as u64)) {
+        return fail(Rule::TooLarge, "a zstd frame's window");
     }
     match zstd_safe::get_frame_content_size(stored) {
         Ok(Some(size)) if size == plain as u64 => {}

@@ -11,7 +11,7 @@ use bech32::primitives::decode::CheckedHrpstring;
 pub const MAX_LEN: u64 = 65_536;
 /// The most slots that are read.
 pub const MAX_SLOTS: usize = 64;
-/// The most root keys in a bundle (QUESTIONS, Q9).
+/// The most root keys in a bundle.
 pub const MAX_ROOTS: u64 = 1024;
 
 /// What somebody has to open a slot with.
@@ -59,6 +59,7 @@ pub struct Slot {
     extra: Vec<u8>,
     bundle: Vec<u8>,
     label_epoch: u32,
+    label_extra: Vec<u8>,
     label: Vec<u8>,
 }
 
@@ -129,11 +130,14 @@ impl Slot {
         if !(1..=3).contains(&kind) {
             return fail(Rule::Unsupported, format!("key slot of kind {kind}"));
         }
-        // The map cut down to keys 1 to 5: the head of a map of five pairs, and the pairs as they are.
-        let mut extra = vec![0xa5];
+        // The map cut down to keys 1 to 5 (7): the head of a map of five (seven) pairs, and the pairs as they are.
+        let (mut extra, mut label_extra) = (vec![0xa5], vec![0xa7]);
         for pair in map.pairs() {
             if (1..=5).contains(&pair.key) {
                 extra.extend_from_slice(pair.raw);
+            }
+            if (1..=7).contains(&pair.key) {
+                label_extra.extend_from_slice(pair.raw);
             }
         }
         let slot = Slot {
@@ -145,6 +149,7 @@ impl Slot {
             extra,
             bundle: map.need(6)?.bytes()?.to_vec(),
             label_epoch: map.need(7)?.small()?,
+            label_extra,
             label: map.need(8)?.bytes()?.to_vec(),
         };
         Ok(slot)
@@ -198,7 +203,7 @@ impl Slot {
     /// Opens the label.
     pub fn label(&self, roots: &Roots) -> Result<Label> {
         let key = roots.of_epoch("control", self.label_epoch)?;
-        let message = seal::open(&key, 1, 5, &self.id, &[], &self.label)?;
+        let message = seal::open(&key, 1, 5, &self.id, &self.label_extra, &self.label)?;
         let map = cbor::decode(&message)?.map(&[])?;
         Ok(Label { text: map.need(1)?.text()?.to_owned(), made: map.need(2)?.time()?, host: map.need(3)?.text()?.to_owned() })
     }

@@ -4,6 +4,9 @@ use crate::cbor::{self, Array, Map, Time};
 use crate::fault::{Result, Rule, fail};
 use crate::keys::{Bytes16, Bytes32, Roots, h, kh, le, part, same};
 
+/// The status of a snapshot that was made before the run's end.
+pub const PARTIAL: u64 = 2;
+
 /// A snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
@@ -155,11 +158,11 @@ pub fn confirmation(roots: &Roots, epoch: u32, id: &Bytes16, snapshot: &Bytes32)
     Ok(bytes)
 }
 
-/// The names under which confirmations of a snapshot can be.
-pub fn confirmation_names(roots: &Roots, id: &Bytes16, snapshot: &Bytes32) -> Result<Vec<Bytes32>> {
+/// The names under which confirmations of a snapshot can be that count: those of its own epoch and later ones.
+pub fn confirmation_names(roots: &Roots, id: &Bytes16, snapshot: &Bytes32, epoch: u32) -> Result<Vec<Bytes32>> {
     let mut names = Vec::new();
-    for epoch in 0..roots.all().len() {
-        names.push(h(&confirmation(roots, epoch as u32, id, snapshot)?));
+    for epoch in epoch..roots.all().len() as u32 {
+        names.push(h(&confirmation(roots, epoch, id, snapshot)?));
     }
     Ok(names)
 }

@@ -145,7 +145,8 @@ impl Store {
             let entry = entry.map_err(|error| io(&error).of(folder))?;
             let name = entry.file_name();
             let Some(name) = name.to_str() else { continue };
-            let name = name.strip_suffix(".h1").unwrap_or(name);
+            let healed = name.strip_suffix(".h1").filter(|_| !folder.starts_with("keys"));
+            let name = healed.unwrap_or(name);
             if !name.starts_with(prefix) {
                 continue;
             }
@@ -158,13 +159,9 @@ impl Store {
 
     fn paths(&self, place: Place, name: &Bytes32) -> Vec<PathBuf> {
         let object = place.object(name);
-        let mut paths = vec![self.root.join(&object), self.root.join(format!("{object}.h1"))];
-        if place == Place::Keys {
-            let second = format!("keys2/{}", hex(name));
-            paths.push(self.root.join(&second));
-            paths.push(self.root.join(format!("{second}.h1")));
-        }
-        paths
+        // Slots have a second copy instead of a healed one.
+        let other = if place == Place::Keys { format!("keys2/{}", hex(name)) } else { format!("{object}.h1") };
+        vec![self.root.join(&object), self.root.join(other)]
     }
 
     /// Reads a whole object, of at most `most` bytes, whose hash is its name; from whichever copy is good.

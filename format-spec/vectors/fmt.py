@@ -133,6 +133,11 @@ def zstd(data, size=True, checksum=False):
     return zstandard.ZstdCompressor(level=3, write_content_size=size, write_checksum=checksum).compress(data)
 
 
+def raw_frame(window, data):
+    """A zstd frame of one raw block that states its window in one byte."""
+    return struct.pack("<I", 0xFD2FB528) + u8(0x80) + u8(window) + u32(len(data)) + u32(len(data) << 3 | 1)[:3] + data
+
+
 def stored(method, data):
     return zstd(data) if method == 1 else data
 
@@ -144,7 +149,7 @@ def stretch(password, salt, memory, passes, lanes):
     return argon.hash_secret_raw(password, salt, passes, memory, lanes, 32, argon.Type.ID, version=0x13)
 
 
-def slot(repo, roots, secret, kind=1, kdf=None, change=None, bundle=None, extra_keys=None, label=None, raw_kdf=None):
+def slot(repo, roots, secret, kind=1, kdf=None, change=None, bundle=None, extra_keys=None, label=None, raw_kdf=None, label_keys=7):
     """`change` alters the map before the bundle is sealed, `extra_keys` after it."""
     salt = rnd()
     kdf = kdf or ({1: 1, 2: 64, 3: 1, 4: 1} if kind == 1 else {1: 0})
@@ -155,7 +160,8 @@ def slot(repo, roots, secret, kind=1, kdf=None, change=None, bundle=None, extra_
     five = cbor({k: m[k] for k in m if k <= 5})
     m[6] = seal(both[:32], 1, 4, repo, five, cbor(bundle if bundle is not None else {1: 0, 2: list(roots)}))
     m[7] = len(roots) - 1
-    m[8] = seal(of_epoch(roots, "control", m[7]), 1, 5, repo, b"", cbor(label or {1: "first", 2: [1700000000, 5], 3: "lupine"}))
+    seven = cbor({k: m[k] for k in m if k <= label_keys})
+    m[8] = seal(of_epoch(roots, "control", m[7]), 1, 5, repo, seven, cbor(label or {1: "first", 2: [1700000000, 5], 3: "lupine"}))
     m.update(extra_keys or {})
     return b"VAULTKY1" + cbor({k: v for k, v in m.items() if v is not None})
 

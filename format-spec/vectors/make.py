@@ -120,6 +120,11 @@ def chapter_keys():
         key = lambda name, about, expect, body, **f: vec("keys", f"text-{part}-{name}", about, "key-text", expect, body, part=part, **f)
         key("plain", "a key as text", "ok", text.encode() + b"\n", out_secret=secret)
         key("upper", "all upper case, comments, white space", "ok", b"# made today\r\n#\r\n " + text[:20].upper().encode() + b"\t\r\n" + text[20:].upper().encode() + b"\r\n", out_secret=secret)
+        key("vertical-tab", "white space of every kind within the key", "ok", (text[:30] + "\t\v\f\r\n " + text[30:]).encode(), out_secret=secret)
+        key("indented-comment", "a comment whose first byte is not #", "bad-structure", b" # made today\n" + text.encode())
+        key("other-space", "a space that is not ASCII", "bad-structure", text[:30].encode() + "\u00a0".encode() + text[30:].encode())
+        key("byte-order-mark", "a byte order mark", "bad-structure", b"\xef\xbb\xbf" + text.encode())
+        key("two", "two keys", "bad-structure", (text + "\n" + text + "\n").encode())
         key("mixed", "mixed case", "bad-structure", text[:12].encode() + text[12:].upper().encode())
         key("checksum", "one character changed", "bad-structure", (text[:-8] + ("q" if text[-8] != "q" else "p") + text[-7:]).encode())
         key("bech32", "the checksum of Bech32, not Bech32m", "bad-structure", bech32m(part, secret, const=1).encode())
@@ -178,6 +183,11 @@ def chapter_seal():
     z("1-skippable", "a skippable frame before it", "bad-structure", b"\x50\x2a\x4d\x18" + u32(1) + b"x" + frame)
     z("1-dictionary", "a frame that names a dictionary", "bad-structure", frame[:4] + bytes([frame[4] | 1, frame[5]]) + b"\7" + frame[6:] if not frame[4] & 0x20 else frame[:4] + bytes([frame[4] | 1]) + b"\7" + frame[5:])
     z("1-magic", "no frame", "bad-structure", b"no frame")
+    z("1-skippable-only", "nothing but a skippable frame, for no bytes", "bad-structure", b"\x50\x2a\x4d\x18" + u32(0), plain=0)
+    z("1-checksum-wrong", "zstd with another content checksum", "bad-structure", flip(zstd(data, checksum=True), -1))
+    z("1-window-16-mib", "a frame that asks for a window of 16 MiB", "ok", raw_frame(0x70, data), out_hash=H(data))
+    z("1-window-18-mib", "a frame that asks for a window of 18 MiB", "too-large", raw_frame(0x71, data))
+    z("1-window-huge", "a frame that asks for a window of 3.75 TiB", "too-large", raw_frame(0xFF, data))
     z("2", "an unknown method", "unsupported", data, 2)
 
 
@@ -207,6 +217,13 @@ def chapter_slots():
     other_box = other[other.index(b"\x06\x58") : other.index(b"\x07\x01\x08")]
     s("bundle-swapped", "the bundle of another slot of the same password", "not-authentic", good[:at] + other_box + good[good.index(b"\x07\x01\x08") :])
     s("label-changed", "a bit of the label", "not-authentic", flip(good, len(good) - 1))
+    s("label-swapped", "the label of another slot of the same password", "not-authentic", good[: good.index(b"\x07\x01\x08")] + other[other.index(b"\x07\x01\x08") :])
+    s("label-of-other-extra", "a label that is bound to keys 1 to 5 only", "not-authentic", slot(REPO, ROOTS, pw, label_keys=5))
+    s("optional-key-0", "an unknown optional key before all others", "ok", slot(REPO, ROOTS, pw, extra_keys={0: b"x"}), out_kind=1, **out)
+    s("password-not-utf8", "a password that is not UTF-8", "wrong-type", slot(REPO, ROOTS, b"\xff\xfe"), b"\xff\xfe")
+    many = ROOTS + [H(u32(i)) for i in range(1022)]
+    s("roots-1024", "1,024 root keys", "ok", slot(REPO, ROOTS, pw, bundle={1: 0, 2: many}), out_kind=1, **{**out, "out_roots": b"".join(many)})
+    s("roots-1025", "1,025 root keys", "too-large", slot(REPO, ROOTS, pw, bundle={1: 0, 2: [bytes(32)] * 1025}))
     s("label-type", "a label that is a number", "wrong-type", slot(REPO, ROOTS, pw, label={1: 1, 2: [0, 0], 3: ""}))
     s("label-epoch", "a label of an unknown epoch", "unknown-epoch", slot(REPO, ROOTS, pw, extra_keys={7: 9}))
     s("magic", "another magic", "bad-structure", flip(good, 7))
@@ -290,6 +307,7 @@ def chapter_control():
     c("stored-beyond", "stored length beyond the message", "truncated", m(n + 1, n + 1, record))
     c("lengths-differ", "stored, but of another plain length", "bad-structure", m(n, n - 1, record))
     c("message-short", "a message of 7 bytes", "truncated", control(ROOTS, REPO, 16, b"", message=bytes(7)))
+    c("window-18-mib", "a frame that asks for a window of 18 MiB", "too-large", control(ROOTS, REPO, 16, b"", method=1, message=(lambda z: u32(len(z)) + u32(4) + z)(raw_frame(0x71, b"abcd"))))
     c("plain-64-mib", "a plain length above 64 MiB", "too-large", control(ROOTS, REPO, 16, b"", method=1, message=(lambda z: u32(len(z)) + u32((64 << 20) + 1) + z)(zstd(b"x"))))
     for length in (2, 3, 8, 9, 16, 17, 100, 1000, 65537, 4194305, 268435457):
         vec("control", f"padme-{length}", "a Padmé length", "padme", "ok", length=length, out_length=padme(length))
@@ -342,6 +360,8 @@ def chapter_chunker():
         c(f"random-odd-{name}", cls, f"blake3-xof 0102 {size}", blake3(b"\1\2").digest(length=size))
         size = 9 << 20
         c(f"zeros-{name}", cls, f"zeros {size}", bytes(size))
+    size = 262144
+    c(f"random-{size}-dumps", 2, f"blake3-xof 04 {size}", blake3(b"\4").digest(length=size))
     c("images", 3, "blake3-xof 03 200000", blake3(b"\3").digest(length=200000))
     vec("chunker", "class-4", "an unknown class", "cut", "unsupported", generator="zeros 10", **{"class": 4}, **COMMON)
 

@@ -97,6 +97,8 @@ fn world(files: u32) -> World {
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join(format!("file-{n}")), format!("contents of {n}").repeat(50)).unwrap();
     }
+    // Files that changed in the last ticks of the clock are read again by the next run.
+    std::thread::sleep(std::time::Duration::from_millis(30));
     store.take();
     World { store, repository, source }
 }
@@ -195,6 +197,29 @@ fn a_snapshot_whose_pack_vanished_is_not_acknowledged() {
 }
 
 #[test]
+fn a_run_that_died_before_its_confirmation_is_finished_by_the_next() {
+    let world = world(50);
+    run(&world.repository, world.source.path());
+    let confirmed = |repository: &Repository| repository.snapshots().unwrap().snapshots.iter().map(|stored| stored.confirmed).collect::<Vec<_>>();
+    let id = world.store.list(ObjectKind::Confirmation).unwrap()[0].0;
+    world.store.delete(&ObjectName::new(ObjectKind::Confirmation, id)).unwrap();
+    assert_eq!(confirmed(&world.repository), [false]);
+    let second = run(&world.repository, world.source.path());
+    assert_eq!(confirmed(&world.repository), [true, true]);
+    assert_eq!(second.summary.files_unmodified, 50, "the finished snapshot is a parent again");
+
+    // With a pack gone it stays what it is.
+    for (id, _) in world.store.list(ObjectKind::Confirmation).unwrap() {
+        world.store.delete(&ObjectName::new(ObjectKind::Confirmation, id)).unwrap();
+    }
+    let pack = world.store.list(ObjectKind::DataPack).unwrap()[0].0;
+    world.store.delete(&ObjectName::new(ObjectKind::DataPack, pack)).unwrap();
+    let other = tempfile::tempdir().unwrap();
+    run(&world.repository, other.path());
+    assert_eq!(confirmed(&world.repository), [false, false, true]);
+}
+
+#[test]
 fn tags_put_the_new_snapshot_before_the_old_one_goes() {
     let world = world(5);
     run(&world.repository, world.source.path());
@@ -216,6 +241,7 @@ fn an_operation_makes_few_calls() {
         let world = world(files);
         run(&world.repository, world.source.path());
         let first = world.store.take().len();
+        std::thread::sleep(std::time::Duration::from_millis(30));
         run(&world.repository, world.source.path());
         let second = world.store.take().len();
         world.repository.snapshots().unwrap();

@@ -6,11 +6,11 @@ mod source;
 
 pub use args::Args;
 
-use crate::complaint::Complaint;
+use crate::args::filter::{self, FilterArgs};
+use crate::complaint::{Complaint, settle};
 use crate::exit::Exit;
-use crate::filter::{self, FilterArgs};
 use crate::output::progress::{Activity, Screen};
-use crate::session::{Session, located};
+use crate::session::{Session, exists, located};
 use crate::settings::{BackupTable, Settings};
 use source::{Chosen, Plan, in_table};
 use std::os::unix::ffi::OsStrExt as _;
@@ -19,7 +19,6 @@ use vault_engine::format::compress::Compression;
 use vault_engine::format::config::PACK_SIZE_BYTES;
 use vault_engine::ops::backup::{BackupOptions, ParentChoice, backup};
 use vault_engine::ops::monitor::Monitor as _;
-use vault_engine::store::StoreErrorKind;
 use vault_engine::store::error::RepositoryError;
 use vault_engine::store::repository::Repository;
 
@@ -50,14 +49,11 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
     let (_, problems) = screen.finish();
     // A command that failed calls the backup off; its own failure is what to tell then.
     let outcome = result.map_err(|error| producer.and_then(|producer| producer.complaint()).unwrap_or_else(|| ended_early(error)))?;
-    report::tell(&outcome, args.dry_run, problems, session)?;
-    if made {
-        report::next_steps(&settings, session)?;
-    }
+    let told = report::tell(&outcome, args.dry_run, problems, session).and_then(|()| if made { report::next_steps(&settings, session) } else { Ok(()) });
+    let incomplete = outcome.is_incomplete() || !missing.is_empty();
     match outcome.unconfirmed {
         Some(error) => Err(report::unconfirmed(outcome.snapshot, error)),
-        None if outcome.missing > 0 || outcome.changed_while_read > 0 || !missing.is_empty() => Ok(Exit::Incomplete),
-        None => Ok(Exit::Complete),
+        None => settle(told, if incomplete { Exit::Incomplete } else { Exit::Complete }),
     }
 }
 
@@ -77,9 +73,8 @@ pub fn check_table(table: &BackupTable, session: &Session) -> Result<(), Complai
 /// The repository; a new one where there is none and the user either asked for it or named none and is there to see it made.
 fn open_or_make(args: &Args, settings: &Settings, session: &Session, pack_size: Option<u64>) -> Result<(Repository, bool), Complaint> {
     let (_, location) = located(settings)?;
-    let is_missing = location.open().is_err_and(|error| error.kind == StoreErrorKind::Missing);
     let may_make = args.init || (!settings.repository_is_named() && session.world.has_terminal());
-    if is_missing && may_make && !args.dry_run {
+    if may_make && !args.dry_run && !exists(&location)? {
         let repository = session.create(settings, &session.world.user(), true, pack_size)?;
         return Ok((repository, true));
     }

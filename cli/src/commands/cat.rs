@@ -1,8 +1,8 @@
 //! `vault cat`: objects of the repository as JSON.
 
+use crate::args::filter::FilterArgs;
 use crate::complaint::Complaint;
 use crate::exit::Exit;
-use crate::filter::FilterArgs;
 use crate::output::describe;
 use crate::output::json::{self, Event};
 use crate::output::text::rfc3339;

@@ -1,8 +1,8 @@
 //! `vault diff`: what changed from one snapshot to another.
 
+use crate::args::filter::FilterArgs;
 use crate::complaint::Complaint;
 use crate::exit::Exit;
-use crate::filter::FilterArgs;
 use crate::output::json::{self, Event};
 use crate::output::text::{bytes, count, visible};
 use crate::session::Session;

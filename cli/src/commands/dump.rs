@@ -1,8 +1,8 @@
 //! `vault dump`: one file of a snapshot on standard output.
 
+use crate::args::filter::{self, FilterArgs};
 use crate::complaint::Complaint;
 use crate::exit::Exit;
-use crate::filter::{self, FilterArgs};
 use crate::output::Output;
 use crate::output::text::visible;
 use crate::session::Session;

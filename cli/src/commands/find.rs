@@ -1,8 +1,8 @@
 //! `vault find`: in which snapshots a file lies.
 
+use crate::args::filter::{FilterArgs, time};
 use crate::complaint::Complaint;
 use crate::exit::Exit;
-use crate::filter::{FilterArgs, time};
 use crate::output::lister::Lister;
 use crate::output::text::local;
 use crate::session::Session;

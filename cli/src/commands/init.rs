@@ -18,7 +18,7 @@ pub struct Args {
     no_recovery_key: bool,
 
     /// Size of new data packs [default: 32M]
-    #[arg(long, value_name = "SIZE", value_parser = crate::filter::size)]
+    #[arg(long, value_name = "SIZE", value_parser = crate::args::filter::size)]
     pack_size: Option<u64>,
 }
 

@@ -1,8 +1,8 @@
 //! `vault ls`: what lies in a snapshot.
 
+use crate::args::filter::{self, FilterArgs};
 use crate::complaint::Complaint;
 use crate::exit::Exit;
-use crate::filter::{self, FilterArgs};
 use crate::output::describe;
 use crate::output::json::Event;
 use crate::output::lister::Lister;

@@ -6,7 +6,7 @@ mod selection;
 
 pub use args::Args;
 
-use crate::complaint::{Complaint, shown};
+use crate::complaint::{Complaint, settle, shown};
 use crate::exit::Exit;
 use crate::output::progress::{Activity, Screen};
 use crate::session::Session;
@@ -32,7 +32,8 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
     let screen = Screen::start(&session.output, Activity { name: "restore", during: "restore", lists_removed: args.dry_run });
     let outcome = restore(&repository, &start, &destination.target.root(), &options, &select, &screen, &cancel);
     let (duration, _) = screen.finish();
-    report::tell(&outcome?, args, duration, session)
+    let outcome = outcome?;
+    settle(report::tell(&outcome, args, duration, session), report::exit(&outcome))
 }
 
 /// What the snapshot itself says against relying on it.

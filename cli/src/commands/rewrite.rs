@@ -1,14 +1,15 @@
 //! `vault rewrite`: drops paths from history.
 
+use crate::args::filter::FilterArgs;
 use crate::complaint::Complaint;
 use crate::exit::Exit;
-use crate::filter::FilterArgs;
 use crate::output::json::{self, Event};
 use crate::output::text::{count, visible};
 use crate::patterns::PatternArgs;
 use crate::session::Session;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use vault_engine::format::node::Node;
 use vault_engine::ops::edit::rewrite;
 use vault_engine::sources::files::exclude::Excludes;
 
@@ -64,9 +65,11 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
     let cancel = session.world.be_polite();
     let mut summary = json::RewriteSummary { dry_run: args.dry_run, snapshots: snapshots.len() as u64, ..json::RewriteSummary::default() };
     for stored in &snapshots {
-        let drops = |path: &[u8], _: &vault_engine::format::node::Node| {
+        let drops = |path: &[u8], node: &Node| {
             let drop = excludes.matches(path);
             if drop && session.output.verbose > 0 {
+                let (item, item_hex) = json::lossy(path);
+                let _ = session.output.event(&Event::VerboseStatus(json::VerboseStatus { action: "dropped", item, item_hex, data_size: node.metadata.size }));
                 let _ = session.output.line(format_args!("{}: drop {}", stored.id.short(), visible(path)));
             }
             drop

@@ -1,8 +1,8 @@
 //! `vault snapshots`: what there is to come back to.
 
+use crate::args::filter::FilterArgs;
 use crate::complaint::Complaint;
 use crate::exit::Exit;
-use crate::filter::FilterArgs;
 use crate::output::describe;
 use crate::output::json::Event;
 use crate::output::text::{Table, bytes, count, local, visible};
@@ -114,6 +114,9 @@ fn tags(stored: &StoredSnapshot) -> String {
 
 /// What is to be known before one relies on it.
 fn mark(stored: &StoredSnapshot) -> &'static str {
+    if stored.forgotten {
+        return "forgotten";
+    }
     match (stored.snapshot.status, stored.confirmed) {
         (Status::Complete, true) => "",
         (Status::Complete, false) => "unconfirmed",
@@ -172,6 +175,7 @@ mod tests {
         StoredSnapshot {
             id: ObjectId([1; 32]),
             confirmed: status == Status::Complete,
+            forgotten: false,
             snapshot: Snapshot {
                 begun: Time::default(),
                 ended: Time::default(),

@@ -1,8 +1,8 @@
 //! `vault stats`: how much there is.
 
+use crate::args::filter::FilterArgs;
 use crate::complaint::Complaint;
 use crate::exit::Exit;
-use crate::filter::FilterArgs;
 use crate::output::json::{self, Event};
 use crate::output::text::bytes;
 use crate::session::Session;

@@ -1,9 +1,9 @@
 //! `vault tag`: changes the tags of snapshots.
 
+use crate::args::filter;
+use crate::args::filter::FilterArgs;
 use crate::complaint::Complaint;
 use crate::exit::Exit;
-use crate::filter;
-use crate::filter::FilterArgs;
 use crate::output::json::{self, Event};
 use crate::output::text::count;
 use crate::session::Session;

@@ -109,6 +109,9 @@ impl Output {
 
     /// A finished line on standard error.
     pub fn say(&self, line: &str) {
+        if self.speaks_json_on_stderr() {
+            return;
+        }
         self.aside(|| {
             // What was said before on standard output comes before, where both are one terminal.
             let _ = self.out().flush();
@@ -120,7 +123,9 @@ impl Output {
     pub fn complain(&self, complaint: &Complaint) -> Exit {
         if !complaint.is_silent() {
             let _ = self.flush();
-            let _ = write!(io::stderr(), "{}", complaint.paragraph(self.color));
+            if !self.speaks_json_on_stderr() {
+                let _ = write!(io::stderr(), "{}", complaint.paragraph(self.color));
+            }
             let _ =
                 self.event(&Event::ExitError(json::ExitError { code: complaint.exit.code(), message: complaint.sentence(), hints: complaint.hints.clone() }));
         }
@@ -139,6 +144,11 @@ impl Output {
             }
             _ => exit,
         }
+    }
+
+    /// Then words for people would be in the way of whoever parses it.
+    fn speaks_json_on_stderr(&self) -> bool {
+        self.raw && self.json
     }
 
     /// Does something beside the progress bar, so that lines do not run into it.

@@ -408,6 +408,7 @@ fn block_extra(method: u8, plain_length: u32) -> [u8; 5] {
 }
 
 /// Compresses and seals the chunks whose plaintexts lie back to back in `plain`. `random` are fresh random bytes.
+#[allow(clippy::too_many_arguments)] // each is one thing that the seal binds or needs; no two belong together
 pub fn seal_block(
     repository: RepositoryId,
     kind: PackKind,

@@ -175,15 +175,14 @@ impl Shared<'_> {
     }
 }
 
-fn choose_parent(repository: &Repository, options: &BackupOptions, paths: &[Vec<u8>]) -> Result<Option<StoredSnapshot>> {
+fn choose_parent(snapshots: Vec<StoredSnapshot>, options: &BackupOptions, paths: &[Vec<u8>]) -> Result<Option<StoredSnapshot>> {
     let wanted = match options.parent {
         ParentChoice::None => return Ok(None),
         ParentChoice::Auto => None,
         ParentChoice::Snapshot(id) => Some(id),
     };
-    let list = repository.snapshots()?;
     if let Some(id) = wanted {
-        let found = list.snapshots.into_iter().find(|stored| stored.id == id);
+        let found = snapshots.into_iter().find(|stored| stored.id == id);
         return match found {
             Some(stored) if stored.forgotten => Err(RepositoryError::Invalid(format!("snapshot {} was forgotten and cannot be a parent", id.short()))),
             Some(stored) if stored.confirmed => Ok(Some(stored)),
@@ -196,10 +195,7 @@ fn choose_parent(repository: &Repository, options: &BackupOptions, paths: &[Vec<
         (None, None) => snapshot.host == options.host && snapshot.paths == paths,
         _ => false,
     };
-    Ok(list
-        .snapshots
-        .into_iter()
-        .rfind(|stored| stored.confirmed && !stored.forgotten && stored.snapshot.status != Status::Partial && of_same(&stored.snapshot)))
+    Ok(snapshots.into_iter().rfind(|stored| stored.confirmed && !stored.forgotten && stored.snapshot.status != Status::Partial && of_same(&stored.snapshot)))
 }
 
 /// Backs up a source.
@@ -213,7 +209,11 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
     let started = host.elapsed();
     let begun = options.time.unwrap_or_else(|| host.now());
     let paths = source.paths();
-    let parent = choose_parent(repository, options, &paths)?;
+    let mut snapshots = repository.snapshots()?.snapshots;
+    if !options.dry_run {
+        super::confirm::finish_unconfirmed(repository, &mut snapshots, &options.writer, monitor, cancel)?;
+    }
+    let parent = choose_parent(snapshots, options, &paths)?;
     let mut session = Session::begin(repository, &options.writer, options.compression)?;
     if options.dry_run {
         session.set_dry_run();
@@ -244,8 +244,8 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
         bytes_read,
         duration: host.elapsed().saturating_sub(started),
     };
-    let unchanged = parent.as_ref().is_some_and(|stored| stored.snapshot.root == root);
-    if !options.dry_run && !(options.skip_if_unchanged && unchanged) {
+    let skipped = options.skip_if_unchanged && parent.as_ref().is_some_and(|stored| stored.snapshot.root == root);
+    if !options.dry_run && !skipped {
         let (sequence, predecessor) = session.chain()?;
         let mut tags = options.tags.clone();
         tags.sort_unstable();

@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod browse;
+pub mod confirm;
 pub mod diff;
 pub mod edit;
 pub mod monitor;

@@ -114,7 +114,8 @@ impl Cache {
     /// All remembered whole objects of a kind.
     pub fn get_all(&self, ring: &KeyRing, kind: ObjectKind) -> HashMap<ObjectId, Vec<u8>> {
         let (number, ..) = table_key(&ObjectName::new(kind, ObjectId([0; 32])), Cached::Whole);
-        let rows: Option<Vec<(Vec<u8>, Vec<u8>, Vec<u8>)>> = self.with(|connection| {
+        type Row = (Vec<u8>, Vec<u8>, Vec<u8>);
+        let rows: Option<Vec<Row>> = self.with(|connection| {
             connection
                 .prepare_cached("SELECT name, bytes, mac FROM objects WHERE kind = ?1 AND part = 0")?
                 .query_map(params![number], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?

@@ -103,10 +103,13 @@ impl<K: Copy + Eq + Hash, V: Clone> Recent<K, V> {
     }
 }
 
+/// Opened blocks by pack and number.
+type OpenedBlocks = Recent<(ObjectId, usize), Arc<Vec<u8>>>;
+
 /// Loads from packs; belongs to a repository.
 pub struct Loader {
     tables: Mutex<Recent<ObjectId, Arc<PackTable>>>,
-    blocks: Mutex<Recent<(ObjectId, usize), Arc<Vec<u8>>>>,
+    blocks: Mutex<OpenedBlocks>,
     keys: Mutex<HashMap<Vec<u8>, SealKey>>,
 }
 

@@ -143,12 +143,7 @@ impl<'r> Session<'r> {
         }
         if let Some(place) = self.repository.loader.known(self.repository, kind, name)? {
             let pack = &place.pack;
-            let mut relied = lock(&self.relied);
-            if !relied.contains_key(&pack.id) {
-                let length =
-                    self.repository.lookup.find(self.repository, name)?.iter().find(|(found, _)| found.id == pack.id).map_or(0, |(found, _)| found.length);
-                relied.insert(pack.id, IndexedPack { id: pack.id, kind, length });
-            }
+            lock(&self.relied).entry(pack.id).or_insert(IndexedPack { id: pack.id, kind, length: pack.length });
             return Ok(false);
         }
         Ok(lock(&self.claims[side(kind)]).insert(*name))
@@ -299,40 +294,39 @@ impl<'r> Session<'r> {
         self.stored_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         let id = put_named(&*repository.store, ObjectKind::Snapshot, bytes)?;
         repository.store.barrier()?;
-        let unconfirmed = self.check_and_confirm(id, taken_from).err();
+        let relied: Vec<IndexedPack> = lock(&self.relied).values().copied().collect();
+        let unconfirmed = confirm(repository, id, &relied, taken_from).err();
         Ok(Committed { id, unconfirmed })
     }
+}
 
-    /// The post-check. Its order is load-bearing: first the sweeps, then existence (SPEC chapter 15).
-    fn check_and_confirm(&self, id: ObjectId, taken_from: Option<ObjectId>) -> Result<()> {
-        let repository = self.repository;
-        for (sweep, _) in repository.store.list(ObjectKind::Sweep)? {
-            let name = ObjectName::new(ObjectKind::Sweep, sweep);
-            let opened = get_checked(&*repository.store, &name)
-                .and_then(|bytes| control::open_sweep(&repository.keys, &bytes).map_err(RepositoryError::of(&name)))
-                .inspect_err(|error| repository.note(error));
-            match opened {
-                // Somebody sweeps, and this program does not know what a sweep asks of it.
-                Ok(_) => return Err(RepositoryError::format(name, FormatError::Unsupported { what: "sweep record", number: 0 })),
-                Err(RepositoryError::Store(error)) if error.kind == StoreErrorKind::Missing => {}
-                // Whoever can write to the store can put anything there: what does not open is no sweep.
-                Err(error) if error.is_damage() => repository.leave_out(error),
-                Err(error) => return Err(error),
-            }
+/// The post-check. Its order is load-bearing: first the sweeps, then existence (SPEC chapter 15).
+pub(crate) fn confirm(repository: &Repository, id: ObjectId, relied: &[IndexedPack], taken_from: Option<ObjectId>) -> Result<()> {
+    for (sweep, _) in repository.store.list(ObjectKind::Sweep)? {
+        let name = ObjectName::new(ObjectKind::Sweep, sweep);
+        let opened = get_checked(&*repository.store, &name)
+            .and_then(|bytes| control::open_sweep(&repository.keys, &bytes).map_err(RepositoryError::of(&name)))
+            .inspect_err(|error| repository.note(error));
+        match opened {
+            // Somebody sweeps, and this program does not know what a sweep asks of it.
+            Ok(_) => return Err(RepositoryError::format(name, FormatError::Unsupported { what: "sweep record", number: 0 })),
+            Err(RepositoryError::Store(error)) if error.kind == StoreErrorKind::Missing => {}
+            // Whoever can write to the store can put anything there: what does not open is no sweep.
+            Err(error) if error.is_damage() => repository.leave_out(error),
+            Err(error) => return Err(error),
         }
-        let relied: Vec<IndexedPack> = lock(&self.relied).values().copied().collect();
-        for pack in relied {
-            repository.exists(&pack)?;
-        }
-        if let Some(parent) = taken_from {
-            let name = ObjectName::new(ObjectKind::Snapshot, parent);
-            if repository.store.stat(&name)?.is_none() {
-                return Err(StoreError::new(StoreErrorKind::Missing, name, "the parent snapshot was removed while this one was made").into());
-            }
-        }
-        let confirmation = repository.keys.confirmation(repository.keys.epoch(), id).map_err(|error| RepositoryError::format("new confirmation", error))?;
-        put_named(&*repository.store, ObjectKind::Confirmation, confirmation)?;
-        repository.store.barrier()?;
-        Ok(())
     }
+    for pack in relied {
+        repository.exists(pack)?;
+    }
+    if let Some(parent) = taken_from {
+        let name = ObjectName::new(ObjectKind::Snapshot, parent);
+        if repository.store.stat(&name)?.is_none() {
+            return Err(StoreError::new(StoreErrorKind::Missing, name, "the parent snapshot was removed while this one was made").into());
+        }
+    }
+    let confirmation = repository.keys.confirmation(repository.keys.epoch(), id).map_err(|error| RepositoryError::format("new confirmation", error))?;
+    put_named(&*repository.store, ObjectKind::Confirmation, confirmation)?;
+    repository.store.barrier()?;
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! The flags of `vault backup`.
 
-use crate::filter::{size, time};
+use crate::args::filter::{size, time};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use vault_engine::format::node::Time;

@@ -1,9 +1,9 @@
 //! What a backup reads: files and folders, standard input, or what a command prints.
 
 use super::args::Args;
+use crate::args::filter;
 use crate::complaint::{Complaint, shown};
 use crate::exit::Exit;
-use crate::filter;
 use crate::patterns::{ListForm, PatternArgs, read_names};
 use crate::session::Session;
 use crate::settings::BackupTable;
@@ -11,14 +11,18 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use vault_engine::format::node::Time;
 use vault_engine::ops::monitor::Cancel;
 use vault_engine::ops::source::Source;
 use vault_engine::sources::files::exclude::Excludes;
 use vault_engine::sources::files::{FileSource, Mark, Options};
 use vault_engine::sources::stream::StreamSource;
+
+/// How often to look whether a command is to be stopped.
+const WATCH_EVERY: Duration = Duration::from_millis(100);
 
 /// What is to be backed up, read and checked, but nothing begun.
 pub enum Plan {
@@ -185,13 +189,26 @@ impl Producer {
             .map_err(|error| Complaint::new(Exit::Producer, format!("cannot start {name}")).because(&error))?;
         let producer = Arc::new(Self { name, failure: Mutex::default() });
         let pipe = child.stdout.take();
+        let child = Arc::new(Mutex::new(child));
+        let (watched, asked) = (Arc::downgrade(&child), Arc::clone(cancel));
+        // Reading what the command prints may take for ever; whoever asks to stop must not have to wait for it.
+        std::thread::spawn(move || {
+            while let Some(child) = watched.upgrade() {
+                if asked.is_cancelled() {
+                    let _ = lock(&child).kill();
+                    break;
+                }
+                drop(child);
+                std::thread::sleep(WATCH_EVERY);
+            }
+        });
         let output = ProducerOutput { child, pipe, producer: Arc::clone(&producer), cancel: Arc::clone(cancel) };
         Ok((output, producer))
     }
 
     /// Why it failed, as a complaint.
     pub fn complaint(&self) -> Option<Complaint> {
-        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let failure = lock(&self.failure).clone()?;
         Some(Complaint::new(Exit::Producer, format!("{} failed, so nothing was stored", self.name)).since(failure))
     }
 }
@@ -199,17 +216,31 @@ impl Producer {
 /// Reads what the command prints. The end of its output counts only once the command has ended well; otherwise reading fails and
 /// the whole backup is called off.
 struct ProducerOutput {
-    child: Child,
+    child: Arc<Mutex<Child>>,
     pipe: Option<ChildStdout>,
     producer: Arc<Producer>,
     cancel: Arc<Cancel>,
+}
+
+impl ProducerOutput {
+    /// Waits for the command to end, without keeping it from being killed meanwhile.
+    fn wait(&self) -> io::Result<ExitStatus> {
+        loop {
+            if let Some(status) = lock(&self.child).try_wait()? {
+                return Ok(status);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
 }
 
 impl Read for ProducerOutput {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(pipe) = &mut self.pipe else { return Ok(0) };
         let failure = match pipe.read(buffer) {
-            Ok(0) if !buffer.is_empty() => match self.child.wait() {
+            Ok(0) if !buffer.is_empty() => match self.wait() {
+                // Asked to stop, the command was killed by us: that is no failure of its own.
+                _ if self.cancel.is_cancelled() => return Err(io::Error::other("interrupted")),
                 Ok(status) if status.success() => {
                     self.pipe = None;
                     return Ok(0);
@@ -221,7 +252,7 @@ impl Read for ProducerOutput {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
             Err(error) => error.to_string(),
         };
-        *self.producer.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure.clone());
+        *lock(&self.producer.failure) = Some(failure.clone());
         self.cancel.cancel();
         Err(io::Error::other(failure))
     }
@@ -231,10 +262,15 @@ impl Read for ProducerOutput {
 impl Drop for ProducerOutput {
     fn drop(&mut self) {
         if self.pipe.is_some() {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
+            let mut child = lock(&self.child);
+            let _ = child.kill();
+            let _ = child.wait();
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -260,6 +296,18 @@ mod tests {
         let complaint = producer.complaint().expect("it failed");
         assert_eq!(complaint.exit.code(), 4);
         assert!(complaint.sentence().contains("exit status: 3"), "{}", complaint.sentence());
+    }
+
+    #[test]
+    fn whoever_asks_to_stop_need_not_wait_for_the_command() {
+        let cancel = Arc::new(Cancel::default());
+        let words = ["sleep", "60"].map(PathBuf::from);
+        let (mut output, producer) = Producer::start(&words, &cancel).expect("started");
+        cancel.cancel();
+        let began = std::time::Instant::now();
+        assert!(output.read(&mut [0; 8]).is_err());
+        assert!(began.elapsed() < Duration::from_secs(30));
+        assert!(producer.complaint().is_none(), "it did not fail by itself");
     }
 
     #[test]

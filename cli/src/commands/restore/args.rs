@@ -1,6 +1,6 @@
 //! The flags of `vault restore`.
 
-use crate::filter::FilterArgs;
+use crate::args::filter::FilterArgs;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -77,7 +77,7 @@ pub struct Args {
     #[arg(long, help_heading = "Owners")]
     pub numeric_ids: bool,
 
-    /// Give what belonged to FROM to TO; both are names or numbers, groups begin with @ (can be repeated)
+    /// Give what belonged to user FROM to user TO, each a name or a number; @FROM:@TO for groups (can be repeated)
     #[arg(long, value_name = "FROM:TO", help_heading = "Owners")]
     pub map_owner: Vec<String>,
 

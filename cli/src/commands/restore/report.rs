@@ -10,8 +10,8 @@ use std::time::Duration;
 use vault_engine::ops::restore::RestoreOutcome;
 use vault_engine::ops::target::Loss;
 
-/// Lists what the destination could not keep, sums up, and says how it ended.
-pub fn tell(outcome: &RestoreOutcome, args: &Args, duration: Duration, session: &Session) -> Result<Exit, Complaint> {
+/// Lists what the destination could not keep, and sums up.
+pub fn tell(outcome: &RestoreOutcome, args: &Args, duration: Duration, session: &Session) -> Result<(), Complaint> {
     for (path, loss) in &outcome.losses {
         tell_loss(path, loss, session)?;
     }
@@ -23,16 +23,12 @@ pub fn tell(outcome: &RestoreOutcome, args: &Args, duration: Duration, session: 
     for line in lines(outcome, args.dry_run, duration) {
         session.output.remark(line)?;
     }
-    Ok(exit(outcome))
+    Ok(())
 }
 
-/// Contents or entries that are missing are a failure; metadata that the destination cannot keep are not all that was asked for.
-fn exit(outcome: &RestoreOutcome) -> Exit {
-    match (outcome.problems, outcome.losses_total) {
-        (0, 0) => Exit::Complete,
-        (0, _) => Exit::Incomplete,
-        _ => Exit::Failed,
-    }
+/// Entries that failed and metadata that the destination cannot keep are listed; all else stands.
+pub fn exit(outcome: &RestoreOutcome) -> Exit {
+    if outcome.problems == 0 && outcome.losses_total == 0 { Exit::Complete } else { Exit::Incomplete }
 }
 
 fn tell_loss(path: &[u8], loss: &Loss, session: &Session) -> Result<(), Complaint> {
@@ -97,7 +93,7 @@ mod tests {
         assert_eq!(exit(&lossy), Exit::Incomplete);
         assert!(lines(&lossy, false, second).contains(&"Not kept:  2 pieces of metadata, listed above".to_owned()));
         let failed = RestoreOutcome { problems: 1, ..lossy };
-        assert_eq!(exit(&failed), Exit::Failed);
+        assert_eq!(exit(&failed), Exit::Incomplete);
         assert_eq!(event(&failed, false, second).bytes_skipped, 1024);
     }
 }

@@ -46,7 +46,19 @@ impl<'r> ParentDirectory<'r> {
     }
 }
 
-/// Whether an entry is as the parent has it. `parent_begun` is when the parent's run began: what changed in the same instant
+/// How far behind the clock a file's time may be: kernels stamp with a clock that ticks every 1 to 10 ms, some file systems keep whole
+/// seconds only, or even ones.
+fn granularity_ns(time: Time) -> u64 {
+    if time.nanoseconds == 0 { 2_000_000_000 } else { 10_000_000 }
+}
+
+/// Whether `time` was over for good when the run began: a change after that would have another time.
+fn is_settled(time: Time, begun: Time) -> bool {
+    let nanoseconds = |time: Time| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanoseconds);
+    nanoseconds(time) + i128::from(granularity_ns(time)) < nanoseconds(begun)
+}
+
+/// Whether an entry is as the parent has it. `parent_begun` is when the parent's run began: what changed shortly before that
 /// or later may have changed unseen after it was read, so it is read again.
 pub(super) fn is_unchanged(node: &Node, stat: &Stat, options: &BackupOptions, parent_begun: Time) -> bool {
     let m = &node.metadata;
@@ -57,7 +69,7 @@ pub(super) fn is_unchanged(node: &Node, stat: &Stat, options: &BackupOptions, pa
         && (options.ignore_ctime || m.ctime == stat.ctime)
         && (options.ignore_inode || m.inode == stat.inode)
         && !node.changed_while_read
-        && last_change < parent_begun
+        && is_settled(last_change, parent_begun)
         && (m.node_type != NodeType::BlockDevice || node.content == Content::None)
 }
 
@@ -65,4 +77,20 @@ pub(super) fn is_unchanged(node: &Node, stat: &Stat, options: &BackupOptions, pa
 pub(super) fn is_identical(node: &Node, stat: &Stat) -> bool {
     let m = &node.metadata;
     m.ctime == stat.ctime && m.inode == stat.inode && m.mode == stat.mode && m.uid == stat.uid && m.gid == stat.gid && m.device == stat.device
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changed_just_before_a_run_is_not_settled() {
+        let time = |seconds, nanoseconds| Time { seconds, nanoseconds };
+        assert!(is_settled(time(5, 1), time(6, 0)));
+        assert!(!is_settled(time(5, 995_000_000), time(6, 0)));
+        assert!(!is_settled(time(5, 0), time(6, 500_000_000)), "whole seconds");
+        assert!(is_settled(time(5, 0), time(7, 1)));
+        assert!(!is_settled(time(7, 1), time(6, 0)));
+        assert!(is_settled(time(i64::MIN, 1), time(0, 0)));
+    }
 }

@@ -108,7 +108,7 @@ impl Walker<'_> {
         self.event(Event::Ready(node))
     }
 
-    fn to_be_read(&mut self, item: Item<'_>, in_parent: bool) -> Result<(), Stop> {
+    fn queue(&mut self, item: Item<'_>, in_parent: bool) -> Result<(), Stop> {
         self.batch.jobs.push(Job { name: item.name.to_vec(), stat: *item.stat, dir: item.dir.clone(), in_parent });
         self.batch_bytes += item.stat.size;
         let (pending, index) = (self.batch.pending.clone(), self.batch.jobs.len() - 1);
@@ -145,7 +145,7 @@ impl Visitor for Walker<'_> {
         let before = self.in_parent(item);
         match before {
             Some(before) if compare::is_unchanged(&before, item.stat, self.shared.options, self.parent_begun) => self.unchanged(item, before),
-            before if item.stat.node_type == NodeType::File => self.to_be_read(item, before.is_some()),
+            before if item.stat.node_type == NodeType::File => self.queue(item, before.is_some()),
             before => {
                 let Some(node) = self.describe(item) else { return Ok(()) };
                 self.shared.count(|counts| {

@@ -1,0 +1,147 @@
+//! One object of each kind is deleted, flipped, cut or emptied: verify says so, restore never gives wrong bytes; caches never matter.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use vault_tests::clean_room::{CleanRoom, files_below, selector};
+use vault_tests::compare::assert_same;
+use vault_tests::damage::{ACTIONS, Action, KINDS, damage, objects};
+use vault_tests::plain::Plain;
+use vault_tests::tree;
+
+/// A repository with two snapshots.
+fn small() -> (CleanRoom, PathBuf) {
+    let room = CleanRoom::with_repository();
+    let source = room.path("source");
+    tree::write(&source, &[tree::types(), vec![tree::noise("big", 3_000_000, 1), tree::file("words", tree::Random(1).words(500_000))]].concat());
+    room.backup(&source);
+    fs::write(source.join("words"), tree::Random(2).words(400_000)).unwrap();
+    room.backup(&source);
+    (room, source)
+}
+
+fn copy(from: &Path, to: &Path) {
+    let _ = fs::remove_dir_all(to);
+    assert!(std::process::Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+}
+
+/// Whatever lies in `target` is equal to the source's or not there; nothing is wrong.
+fn assert_nothing_wrong(source: &Plain, target: &Path, what: &str) {
+    if !target.exists() {
+        return;
+    }
+    for (path, state) in Plain::read(target).0 {
+        let right = &source.0[&path];
+        assert_eq!(state.kind, right.kind, "{what}: {}", path.escape_ascii());
+        if state.kind == 'f' {
+            assert!(state.content == right.content, "{what}: wrong bytes in {}", path.escape_ascii());
+        }
+    }
+}
+
+#[test]
+fn every_damage_is_found_and_none_gives_wrong_bytes() {
+    let (room, source) = small();
+    let state = Plain::read(&source);
+    let whole = room.path("whole");
+    copy(&room.repository(), &whole);
+    for kind in KINDS {
+        for action in ACTIONS {
+            copy(&whole, &room.repository());
+            // Without a cache, so that nothing is known from before.
+            let _ = fs::remove_dir_all(room.cache());
+            let all = objects(&room.repository(), kind);
+            assert!(!all.is_empty(), "no objects of kind {kind}");
+            for object in &all {
+                damage(object, action);
+            }
+            let what = format!("{action:?} {kind}");
+            let verified = room.vault(["verify", "--read-data"]).run();
+            let expected: &[i32] = match (kind, action) {
+                // An index is a hint; without it nothing is lost.
+                ("index", Action::Delete) => &[0],
+                // One copy of the slots is enough, and an unconfirmed snapshot is none that is damaged.
+                ("keys" | "keys2" | "confirmed", Action::Delete) => &[0, 6],
+                // Without a configuration there is no repository to speak of.
+                ("config", _) => &[6, 10, 1],
+                _ => &[6],
+            };
+            assert!(verified.code.is_some_and(|code| expected.contains(&code)), "{what}: verify must end with one of {expected:?}: {verified}");
+            let target = room.path("target");
+            let _ = fs::remove_dir_all(&target);
+            let words = ["restore".as_ref(), selector("latest", &source).as_os_str(), "--target".as_ref(), target.as_os_str()].map(std::ffi::OsStr::to_owned);
+            let restored = room.vault(words).run();
+            assert_nothing_wrong(&state, &target, &what);
+            if restored.code == Some(0) {
+                assert_same(&source, &target);
+            }
+            if matches!(kind, "keys" | "keys2" | "index" | "confirmed") {
+                assert_eq!(restored.code, Some(0), "{what} must not stop a restore: {restored}");
+            }
+            if matches!(kind, "data" | "meta" | "snapshots") {
+                assert_ne!(restored.code, Some(0), "{what} cannot have been restored: {restored}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_lost_data_pack_is_healed_by_the_next_backup() {
+    let (room, source) = small();
+    for object in objects(&room.repository(), "data") {
+        damage(&object, Action::Delete);
+    }
+    room.vault(["verify"]).run().code(6);
+    room.vault(["backup".as_ref(), "--force".as_ref(), source.as_os_str()]).run().ok();
+    let target = room.restore("latest", &source, "target");
+    assert_same(&source, &target);
+}
+
+#[test]
+fn swapped_objects_are_found() {
+    let (room, _) = small();
+    let data = objects(&room.repository(), "data");
+    assert!(data.len() >= 2, "two sessions made two packs");
+    let (one, two) = (fs::read(&data[0]).unwrap(), fs::read(&data[1]).unwrap());
+    fs::write(&data[0], two).unwrap();
+    fs::write(&data[1], one).unwrap();
+    let _ = fs::remove_dir_all(room.cache());
+    room.vault(["verify", "--read-data"]).run().code(6);
+}
+
+/// Deleting, cutting, flipping or swapping the cache changes speed, never a result.
+#[test]
+fn the_cache_never_matters() {
+    let (room, source) = small();
+    let other = {
+        let (other, _) = small();
+        let kept = room.path("other-cache");
+        copy(&other.cache(), &kept);
+        kept
+    };
+    let check = |what: &str| {
+        let _ = fs::remove_dir_all(room.path("target"));
+        let summary = room.backup(&source);
+        assert_eq!(summary["data_added"].as_u64(), Some(0), "{what}: nothing new was stored: {summary}");
+        let target = room.restore("latest", &source, "target");
+        assert_same(&source, &target);
+        room.verify();
+    };
+    check("untouched");
+    assert!(!files_below(&room.cache()).is_empty(), "there is a cache to harm");
+    for action in ACTIONS {
+        for file in files_below(&room.cache()) {
+            damage(&file, action);
+        }
+        check(&format!("{action:?}"));
+    }
+    let _ = fs::remove_dir_all(room.cache());
+    check("gone");
+    // The other repository's files under this repository's names.
+    let mine = files_below(&room.cache());
+    for (mine, theirs) in mine.iter().zip(files_below(&other)) {
+        fs::copy(theirs, mine).unwrap();
+    }
+    check("swapped");
+    fs::set_permissions(room.cache(), std::os::unix::fs::PermissionsExt::from_mode(0o555)).unwrap();
+    check("read-only");
+}

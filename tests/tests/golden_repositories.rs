@@ -1,0 +1,222 @@
+//! Repositories that were released once and must stay readable for ever: `tests/golden`. Both readers open them and tell the same story.
+
+mod source;
+mod story;
+
+use crate::vectors::whole::listing;
+use source::Tree;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use vault_engine::format::keys::Key;
+use vault_engine::format::layout::{ObjectKind, ObjectName};
+use vault_engine::format::node::{Content, Time};
+use vault_engine::format::secret;
+use vault_engine::format::slot::Secret;
+use vault_engine::format::tree::TreeNode;
+use vault_engine::ops::backup::{BackupOptions, ParentChoice, backup};
+use vault_engine::ops::edit::{self, TagChange};
+use vault_engine::ops::monitor::{Cancel, Quiet};
+use vault_engine::store::host::{Host, SystemHost};
+use vault_engine::store::repository::{InitOptions, Repository};
+use vault_engine::store::service::DirectoryStore;
+use vault_engine::store::{Store, StoreErrorKind};
+use vault_rescue::keys::kh;
+
+const PASSWORD: &str = "pässword of the golden repository";
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() { copy(&entry.path(), &target) } else { assert!(fs::copy(entry.path(), target).is_ok()) }
+    }
+}
+
+/// Removes what is empty: such folders do not live in git.
+fn prune(folder: &Path) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            prune(&path);
+            let _ = fs::remove_dir(path);
+        }
+    }
+}
+
+/// A clock that moves a second at each look, and dice that always fall the same way.
+struct Fixed {
+    looks: AtomicU64,
+    throws: AtomicU64,
+}
+
+impl Host for Fixed {
+    fn now(&self) -> Time {
+        Time { seconds: 1_800_000_000 + self.looks.fetch_add(1, Ordering::Relaxed) as i64, nanoseconds: 987_654_321 }
+    }
+
+    fn elapsed(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
+
+    fn fill_random(&self, out: &mut [u8]) {
+        for part in out.chunks_mut(32) {
+            let throw = self.throws.fetch_add(1, Ordering::Relaxed);
+            part.copy_from_slice(&kh(b"dice of the golden repository ..", &[&throw.to_le_bytes()])[..part.len()]);
+        }
+    }
+}
+
+/// Makes `tests/golden/v1` anew where there is none: by hand, once for each version of the format, then never again.
+#[test]
+#[ignore = "by hand: makes tests/golden/v1, which must not be there yet"]
+fn make_the_golden_repository() {
+    let target = golden().join("v1");
+    assert!(!target.exists(), "{} is kept for ever", target.display());
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path().join("repo");
+    fs::create_dir(&root).unwrap();
+    let store = || Arc::new(DirectoryStore::new(&root).unwrap());
+    let host = Arc::new(Fixed { looks: AtomicU64::new(0), throws: AtomicU64::new(0) });
+    let (key, recovery) = (Key([0x47; 32]), Key([0x52; 32]));
+    let secrets = [
+        (Secret::Password(PASSWORD.as_bytes().to_vec().into()), "password"),
+        (Secret::KeyFile(key.clone()), "key file"),
+        (Secret::Recovery(recovery.clone()), "recovery"),
+    ];
+    let options = |tag: &str| BackupOptions {
+        host: "lupine".into(),
+        writer: "lupine".into(),
+        user: "me".into(),
+        tags: vec![tag.into()],
+        read_concurrency: 1,
+        ..BackupOptions::default()
+    };
+    let run = |repository: &Repository, tree: &Tree, options: &BackupOptions| {
+        let outcome = backup(repository, tree, options, &Quiet, &Cancel::default()).unwrap();
+        assert!(outcome.unconfirmed.is_none(), "{outcome:?}");
+        outcome.snapshot.unwrap()
+    };
+
+    let repository = Repository::init(store(), host.clone(), &secrets, &InitOptions { host: "lupine".into(), ..InitOptions::default() }, None).unwrap();
+    let first = run(&repository, &Tree::first(), &options("first"));
+    let bytes = |kind| {
+        let objects = store().list(kind).unwrap().into_iter().map(|(id, _)| ObjectName::new(kind, id));
+        objects.map(|name| (name, store().get(&name).unwrap())).collect::<Vec<_>>()
+    };
+    let before = [bytes(ObjectKind::Snapshot), bytes(ObjectKind::Confirmation)].concat();
+    repository.rotate_keys(&secrets, "lupine").unwrap();
+
+    let repository = Repository::open(store(), host.clone(), &[secrets[1].0.clone()], None).unwrap();
+    assert_eq!(repository.keys.epoch(), 1);
+    let second = run(&repository, &Tree::second(), &options("second"));
+    let old = repository.snapshots().unwrap().snapshots.into_iter().find(|stored| stored.id == first).unwrap();
+    edit::tag(&repository, "lupine", &old, &TagChange { add: vec!["kept".into()], ..TagChange::default() }).unwrap().unwrap();
+    // The store brings the replaced snapshot back, confirmation and all: it stays forgotten.
+    before.into_iter().for_each(|(name, bytes)| store().put(&name, bytes).unwrap());
+    // And loses a confirmation.
+    let other = BackupOptions { source: Some("other".into()), parent: ParentChoice::None, ..options("third") };
+    let third = run(&repository, &Tree::first(), &other);
+    let name = repository.keys.confirmation_names(third, 1).next().unwrap();
+    store().delete(&ObjectName::new(ObjectKind::Confirmation, name)).unwrap();
+
+    let story = story::by_engine(&repository);
+    assert_eq!(story, story::by_rescue(&root, &vault_rescue::slot::Secret::KeyFile(key.0)));
+    for (path, hash) in Tree::second().hashes() {
+        let end = format!(" {path}\t{hash}\t");
+        assert!(story.lines().any(|entry| entry.contains(&end)), "{path} came back otherwise");
+    }
+    assert!(story.contains(&format!("latest {}\n", second.to_hex())));
+    // Every kind of node is there.
+    let list = repository.snapshots().unwrap().snapshots;
+    let (mut split, mut lists) = (false, false);
+    listing(&repository, list.last().unwrap().snapshot.root, &mut |_, node| {
+        match node.content {
+            Content::Directory(id) => split |= matches!(repository.tree(id)?, TreeNode::Split(_)),
+            Content::List(id) => lists |= matches!(repository.tree(id)?, TreeNode::Lists(_)),
+            _ => {}
+        }
+        Ok(())
+    })
+    .unwrap();
+    assert!(split && lists, "a split directory {split}, a list of lists {lists}");
+    prune(&root);
+    copy(&root, &target.join("repo"));
+    fs::write(target.join("password.txt"), format!("{PASSWORD}\n")).unwrap();
+    fs::write(target.join("key.txt"), secret::write_key_file(&key)).unwrap();
+    fs::write(target.join("recovery.txt"), secret::write_recovery_key(&recovery) + "\n").unwrap();
+    fs::write(target.join("story.txt"), story).unwrap();
+}
+
+/// Every golden repository that tells its story here, with it.
+fn all() -> Vec<(PathBuf, String)> {
+    let folders = fs::read_dir(golden()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.join("story.txt").is_file());
+    let mut all: Vec<_> = folders.map(|path| (path.clone(), fs::read_to_string(path.join("story.txt")).unwrap())).collect();
+    all.sort();
+    assert!(all.iter().any(|(folder, _)| folder.ends_with("v1")));
+    all
+}
+
+#[test]
+fn the_engine_reads_every_golden_repository_with_every_secret() {
+    for (folder, story) in all() {
+        let place = tempfile::tempdir().unwrap();
+        copy(&folder.join("repo"), place.path());
+        let text = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+        let secrets = [
+            Secret::Password(text("password.txt").trim_end_matches('\n').as_bytes().to_vec().into()),
+            Secret::KeyFile(secret::read_key_file(&text("key.txt")).unwrap()),
+            Secret::Recovery(secret::read_recovery_key(&text("recovery.txt")).unwrap()),
+        ];
+        for secret in secrets {
+            let open =
+                || Repository::open(Arc::new(DirectoryStore::new(place.path()).unwrap()), Arc::new(SystemHost::default()), std::slice::from_ref(&secret), None);
+            let repository = open().unwrap();
+            let left_out = repository.take_left_out();
+            assert!(left_out.is_empty(), "{left_out:?}");
+            assert!(repository.key_slots().unwrap().iter().all(|slot| slot.label.is_some()));
+            assert_eq!(story::by_engine(&repository), story, "{}", folder.display());
+        }
+        // The index is only a hint.
+        let index = place.path().join("index");
+        fs::remove_dir_all(&index).unwrap();
+        let key = Secret::KeyFile(secret::read_key_file(&text("key.txt")).unwrap());
+        let store = Arc::new(DirectoryStore::new(place.path()).unwrap());
+        assert_eq!(store.list(ObjectKind::Index).map_err(|error| error.kind), Ok::<_, StoreErrorKind>(Vec::new()));
+        let repository = Repository::open(store, Arc::new(SystemHost::default()), &[key], None).unwrap();
+        assert_eq!(story::by_engine(&repository), story, "without an index");
+    }
+}
+
+#[test]
+fn the_second_reader_reads_every_golden_repository() {
+    use vault_rescue::slot::{KEY_FILE, RECOVERY, Secret, read_text};
+    for (folder, story) in all() {
+        let text = |name: &str| fs::read(folder.join(name)).unwrap();
+        let secrets = [
+            Secret::Password(text("password.txt").strip_suffix(b"\n").unwrap().to_vec()),
+            Secret::KeyFile(read_text(&text("key.txt"), KEY_FILE).unwrap()),
+            Secret::Recovery(read_text(&text("recovery.txt"), RECOVERY).unwrap()),
+        ];
+        for secret in secrets {
+            assert_eq!(story::by_rescue(&folder.join("repo"), &secret), story, "{}", folder.display());
+        }
+    }
+}
+
+#[test]
+fn golden_repositories_stay_small() {
+    fn size(folder: &Path) -> u64 {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.map(|path| if path.is_dir() { size(&path) } else { path.metadata().unwrap().len() }).sum()
+    }
+    for (folder, _) in all() {
+        assert!(size(&folder) < 300_000, "{}: {} bytes", folder.display(), size(&folder));
+    }
+}

@@ -1,0 +1,151 @@
+//! Vectors of single objects.
+
+use super::operations::{Outcome, Refusal, join, optional, repository, ring, sealed, time};
+use vault_engine::format::FormatError;
+use vault_engine::format::config::{Config, UNKNOWN_NUMBERS};
+use vault_engine::format::id::hex;
+use vault_engine::format::index::Segment;
+use vault_engine::format::keys::Key;
+use vault_engine::format::pack::{self, END_LENGTH, End, Geometry, PACK_LENGTH_MIN, PackKind};
+use vault_engine::format::slot::{Secret, Slot, SlotKind};
+use vault_engine::format::snapshot::{Forget, Snapshot, Status};
+use vault_engine::format::tree::TreeNode;
+use vault_rescue::vectors::Vector;
+
+pub fn slot(v: &Vector) -> Outcome {
+    let slot = Slot::decode(&v.input)?;
+    let secret = match slot.kind {
+        SlotKind::Password => Secret::Password(v.hex("secret")?.into()),
+        SlotKind::KeyFile => Secret::KeyFile(Key(v.fixed("secret")?)),
+        SlotKind::Recovery => Secret::Recovery(Key(v.fixed("secret")?)),
+    };
+    let ring = slot.open(&secret)?;
+    let label = slot.label(&ring)?;
+    Ok(vec![
+        ("repository", slot.repository.to_string()),
+        ("kind", (slot.kind as u8).to_string()),
+        ("roots", ring.roots().iter().map(|root| hex(&root.0)).collect()),
+        ("label", label.label),
+        ("made", time(label.created)),
+        ("host", label.host),
+    ])
+}
+
+pub fn control(v: &Vector) -> Outcome {
+    let record = vault_engine::format::control::open(&ring(v)?, sealed(v.byte("kind")?)?, &v.input)?;
+    Ok(vec![("record", hex(&record))])
+}
+
+pub fn config(v: &Vector) -> Outcome {
+    let config = Config::decode(&v.input)?;
+    if config.repository != repository(v)? {
+        return Err(FormatError::WrongRepository.into());
+    }
+    // Of numbers that it does not know the engine keeps only that they are there.
+    let unknown = config.write_features.contains(&UNKNOWN_NUMBERS);
+    let writing = if unknown { v.text("out-writing")?.to_owned() } else { join([1, config.cipher as u64, 0, config.pack_size_bytes]) };
+    Ok(vec![
+        ("made", time(config.created)),
+        ("sequence", config.sequence.to_string()),
+        ("writing", writing),
+        ("writer-features", join(config.write_features.iter().filter(|feature| **feature != UNKNOWN_NUMBERS))),
+    ])
+}
+
+pub fn snapshot(v: &Vector) -> Outcome {
+    let snapshot = Snapshot::decode(&v.input)?;
+    let status = match snapshot.status {
+        Status::Complete => "complete",
+        Status::Incomplete => "incomplete",
+        Status::Partial => "partial",
+    };
+    Ok(vec![
+        ("begun", time(snapshot.begun)),
+        ("ended", time(snapshot.ended)),
+        ("host", snapshot.host),
+        ("user", snapshot.user),
+        ("source", snapshot.source.unwrap_or("-".to_owned())),
+        ("paths", join(snapshot.paths.iter().map(|path| hex(path)))),
+        ("tags", snapshot.tags.join(",")),
+        ("root", snapshot.root.to_hex()),
+        ("parent", optional(snapshot.parent)),
+        ("writer", snapshot.writer),
+        ("sequence", snapshot.sequence.to_string()),
+        ("predecessor", optional(snapshot.predecessor)),
+        ("status", status.to_owned()),
+        ("unread", snapshot.missing.to_string()),
+        ("program", snapshot.program),
+    ])
+}
+
+pub fn forget(v: &Vector) -> Outcome {
+    let forget = Forget::decode(&v.input)?;
+    Ok(vec![
+        ("snapshot", forget.snapshot.to_hex()),
+        ("writer", forget.writer),
+        ("sequence", forget.sequence.to_string()),
+        ("time", time(forget.forgotten)),
+        ("replacement", optional(forget.replaced_by)),
+    ])
+}
+
+pub fn index(v: &Vector) -> Outcome {
+    let segment = Segment::decode(&v.input)?;
+    Ok(vec![
+        ("packs", join(segment.packs.iter().map(|pack| format!("{}:{}:{}", pack.id.to_hex(), pack.kind as u8, pack.length)))),
+        ("rows", join(segment.rows.iter().map(|row| format!("{}:{}:{}", hex(&row.prefix), row.pack, row.ordinal)))),
+        ("replaces", join(segment.replaces.iter().map(|id| id.to_hex()))),
+    ])
+}
+
+pub fn node(v: &Vector) -> Outcome {
+    let (kind, items) = match TreeNode::decode(&v.input)? {
+        TreeNode::Directory(entries) => (1, entries.len()),
+        TreeNode::Split(parts) => (2, parts.len()),
+        TreeNode::List(extents) => (3, extents.len()),
+        TreeNode::Lists(parts) => (4, parts.len()),
+    };
+    Ok(vec![("kind", kind.to_string()), ("items", items.to_string())])
+}
+
+/// A pack: everything in it, or what one good end and the table tell.
+pub fn pack(v: &Vector, everything: bool) -> Outcome {
+    let ring = ring(v)?;
+    let kind = PackKind::from_code(v.number("class")?).map_err(|error| Refusal::Vector(error.to_string()))?;
+    let (bytes, length) = (&v.input[..], v.input.len() as u64);
+    if length < PACK_LENGTH_MIN {
+        return Err(FormatError::Truncated.into());
+    }
+    let ends = |end| {
+        let at = if end == End::Header { 0 } else { bytes.len() - END_LENGTH };
+        Geometry::decode_end(&bytes[at..at + END_LENGTH], end, kind, length)
+    };
+    let open = |end| {
+        let geometry = ends(end)?;
+        let table = pack::open_table(&ring, &geometry, &bytes[geometry.table_offset as usize..geometry.table_end() as usize])?;
+        Ok::<_, FormatError>(table)
+    };
+    let (footer, header) = (open(End::Footer), open(End::Header));
+    let table = if everything {
+        if ends(End::Footer)? != ends(End::Header)? {
+            return Err(FormatError::BadStructure("header and footer differ").into());
+        }
+        let table = footer?;
+        for (at, row) in table.blocks.iter().enumerate() {
+            let key = ring.unwrap(kind.key_class(), &table.keys[usize::from(row.key)])?;
+            let mut boxed = bytes[row.offset as usize..][..row.box_length as usize].to_vec();
+            let mut plain = Vec::new();
+            pack::open_block(ring.repository, kind, &key, row, &mut boxed, &mut plain)?;
+            pack::check_names(&ring, kind, table.chunks_of(at), &plain)?;
+        }
+        table
+    } else {
+        footer.or(header)?
+    };
+    Ok(vec![
+        ("session", hex(&table.session)),
+        ("keys", table.keys.len().to_string()),
+        ("blocks", join(table.blocks.iter().map(|row| format!("{}:{}:{}", row.offset, row.plain_length, row.chunks)))),
+        ("chunks", join(table.chunks.iter().map(|row| format!("{}:{}", row.id.to_hex(), row.length)))),
+    ])
+}
