@@ -6,7 +6,6 @@ use crate::world;
 use vault_engine::format::FormatError;
 use vault_engine::format::pack::{self, END_LENGTH, Geometry, PackKind, Table};
 use vault_engine::format::seal::{Cipher, Sealed};
-use vault_engine::store::error::RepositoryError;
 use vault_rescue as rescue;
 use vault_rescue::keys::Class;
 
@@ -63,7 +62,7 @@ pub fn geometry(bytes: &[u8]) {
     assert!(geometry.table_end() <= geometry.pack_length && geometry.pack_length <= pack::PACK_LENGTH_MAX);
 }
 
-/// Reads a pack's table as the engine's loader does: by the footer, or where that is damaged by the header.
+/// Reads a pack's table as the engine's loader does: by the footer, or where the pack does not open by that by the header.
 pub fn engine_table(kind: PackKind, bytes: &[u8]) -> Result<(Geometry, Table), FormatError> {
     let length = bytes.len() as u64;
     if length < pack::PACK_LENGTH_MIN {
@@ -75,10 +74,7 @@ pub fn engine_table(kind: PackKind, bytes: &[u8]) -> Result<(Geometry, Table), F
         let boxed = &bytes[geometry.table_offset as usize..geometry.table_end() as usize];
         Ok((geometry, pack::open_table(world::ring(), &geometry, boxed)?))
     };
-    match by(pack::End::Footer) {
-        Err(error) if RepositoryError::format("", error.clone()).is_damage() => by(pack::End::Header).map_err(|_| error),
-        other => other,
-    }
+    by(pack::End::Footer).or_else(|error| by(pack::End::Header).map_err(|_| error))
 }
 
 fn engine_blocks(geometry: &Geometry, table: &Table, bytes: &[u8]) -> Vec<Result<Vec<u8>, FormatError>> {
