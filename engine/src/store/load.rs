@@ -315,13 +315,8 @@ mod tests {
         let secrets = [(Secret::KeyFile(Key([9; 32])), "test")];
         let repository = Repository::init(store.clone(), Arc::new(SystemHost::default()), &secrets, &InitOptions::default(), None).unwrap();
         let session = Session::begin(&repository, "here", Compression::default()).unwrap();
-        let entry = Node {
-            name: b"a".to_vec(),
-            metadata: Metadata::plain(NodeType::File, 0),
-            content: Content::None,
-            changed_while_read: false,
-            unknown: Vec::new(),
-        };
+        let entry =
+            Node { name: b"a".to_vec(), metadata: Metadata::plain(NodeType::File, 0), content: Content::None, changed_while_read: false, unknown: Vec::new() };
         let node = TreeNode::Directory(vec![entry]);
         let tree = session.store_tree(&node.encode()).unwrap();
         session.finish().unwrap();
