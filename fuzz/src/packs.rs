@@ -34,8 +34,8 @@ impl End {
 
     /// The same with its hash put right.
     pub fn hashed(mut self) -> Self {
-        let hash = blake3::hash(&self.0[..96]);
-        self.0[96..].copy_from_slice(hash.as_bytes());
+        let hash = rescue::keys::h(&self.0[..96]);
+        self.0[96..].copy_from_slice(&hash);
         self
     }
 

@@ -264,7 +264,7 @@ pub fn tree(bytes: &[u8]) {
 fn built(entries: &[Node]) {
     let mut nodes: Vec<Vec<u8>> = Vec::new();
     let mut sink = |node: Vec<u8>| -> Result<_, std::convert::Infallible> {
-        let id = vault_engine::format::id::TreeId(*blake3::hash(&node).as_bytes());
+        let id = vault_engine::format::id::TreeId(rescue::keys::h(&node));
         nodes.push(node);
         Ok(id)
     };

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use vault_engine::format::chunker::{CLUSTER, ChunkClass, Chunker, SINGLE_CHUNK_MAX};
 use vault_fuzz::feed::Feed;
 use vault_fuzz::world;
+use vault_rescue::chunker::Gear;
 
 const LENGTH_MAX: usize = 6 << 20;
 
@@ -19,16 +20,12 @@ fn mask(bits: u32) -> u64 {
     }
 }
 
-/// `gear[i]`, from the words of the chapter.
+/// `gear[i]`; the second reader's, since a vector pins it.
 fn gear() -> &'static [u64; 256] {
     static GEAR: OnceLock<[u64; 256]> = OnceLock::new();
     GEAR.get_or_init(|| {
-        let mut xof = blake3::Hasher::new_keyed(&world::roots().lasting("chunker")).finalize_xof();
-        std::array::from_fn(|_| {
-            let mut eight = [0; 8];
-            xof.fill(&mut eight);
-            u64::from_le_bytes(eight)
-        })
+        let bytes = Gear::new(&world::roots().lasting("chunker")).bytes();
+        std::array::from_fn(|i| u64::from_le_bytes(*bytes[8 * i..].first_chunk().expect("256 times eight bytes")))
     })
 }
 
@@ -66,13 +63,18 @@ fn file(feed: &mut Feed<'_>) -> Vec<u8> {
         let (kind, seed) = (feed.byte(), feed.byte());
         let length = (feed.short() << 8 | usize::from(feed.byte())) % (LENGTH_MAX / 2) >> (kind >> 4 & 7);
         let length = length.min(LENGTH_MAX - out.len());
-        let start = out.len();
         match kind % 4 {
             0 => {
-                out.resize(start + length, 0);
-                blake3::Hasher::new().update(&[seed]).finalize_xof().fill(&mut out[start..]);
+                // Noise: xorshift64.
+                let mut state = 0x9e37_79b9_7f4a_7c15 ^ u64::from(seed);
+                out.extend((0..length).map(|_| {
+                    state ^= state << 13;
+                    state ^= state >> 7;
+                    state ^= state << 17;
+                    (state >> 32) as u8
+                }));
             }
-            1 => out.resize(start + length, seed),
+            1 => out.resize(out.len() + length, seed),
             2 => {
                 let pattern_length = 1 + usize::from(seed);
                 let mut pattern = feed.take(pattern_length).to_vec();
@@ -132,6 +134,6 @@ fuzz_target!(|data: &[u8]| {
         cuts.push(length);
         at += length;
     }
-    let gear = vault_rescue::chunker::Gear::new(&world::roots().lasting("chunker"));
+    let gear = Gear::new(&world::roots().lasting("chunker"));
     assert_eq!(vault_rescue::chunker::cut(&gear, number, &file), Ok(cuts));
 });

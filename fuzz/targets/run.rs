@@ -61,7 +61,7 @@ fuzz_target!(|data: &[u8]| {
         .map(|bytes| {
             let mut feed = Feed(bytes);
             let (pack, ordinal) = (u32::from(feed.byte()) % 5, u16::from(feed.byte()));
-            let prefix = if spread & 2 == 0 { feed.array() } else { *blake3::hash(feed.0).as_bytes().first_chunk().expect("32 bytes") };
+            let prefix = if spread & 2 == 0 { feed.array() } else { *vault_rescue::keys::h(feed.0).first_chunk().expect("32 bytes") };
             IndexRow { prefix, pack, ordinal }
         })
         .collect();

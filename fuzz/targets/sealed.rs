@@ -2,7 +2,6 @@
 //! sealed with good keys, so that tables, envelopes and bundles are read past their authentication.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
-use std::sync::OnceLock;
 use vault_engine::format::cbor::{self, MapWriter};
 use vault_engine::format::compress::{self, Compression};
 use vault_engine::format::control::{self, SealedBy};
@@ -16,7 +15,6 @@ use vault_fuzz::packs::{self, End, seal_table};
 use vault_fuzz::slots;
 use vault_fuzz::{controls, records, world};
 use vault_rescue::keys::{dk, kx};
-use vault_rescue::slot as rescue_slot;
 
 fuzz_target!(|data: &[u8]| {
     let mut feed = Feed(data);
@@ -222,29 +220,19 @@ fn honest_control(feed: &mut Feed<'_>) {
     assert_eq!(vault_rescue::control::open(&bytes, &[place as u8], world::roots(), &world::ID).as_ref(), Ok(&record));
 }
 
-/// A key slot whose bundle and label are any bytes.
+/// A key slot whose bundle and label are any bytes; for a key file or a recovery key, which need no stretching.
 fn bundle(feed: &mut Feed<'_>) {
-    let (kind, kdf, optional, label_epoch, length) = (1 + u64::from(feed.byte() % 3), feed.byte(), feed.byte(), feed.byte(), feed.short());
+    let (kind, kdf, optional, label_epoch, length) = (2 + u64::from(feed.byte() % 2), feed.byte(), feed.byte(), feed.byte(), feed.short());
     let (bundle, label) = (feed.take(length), feed.0);
     let salt = [kdf; 32];
     let secrets = slots::secrets();
     let mut derivation = MapWriter::new();
-    cbor::put_uint(derivation.key(1), u64::from(kind == 1));
-    if kind == 1 {
-        for (key, value) in [(2, 8), (3, 1), (4, 1)] {
-            cbor::put_uint(derivation.key(key), value);
-        }
-    }
+    cbor::put_uint(derivation.key(1), 0);
     if optional & 1 != 0 {
         cbor::put_uint(derivation.key(100), 1);
     }
     let derivation = derivation.finish();
-    let secret = match &secrets[kind as usize - 1].1 {
-        // Argon2 of one password, one salt: made once.
-        rescue_slot::Secret::Password(_) => stretched(),
-        rescue_slot::Secret::KeyFile(key) | rescue_slot::Secret::Recovery(key) => *key,
-    };
-    let salt = if kind == 1 { [7; 32] } else { salt };
+    let secret = world::bytes32(if kind == 2 { world::KEY_FILE } else { world::RECOVERY });
     let (kek, commitment) = kx(&dk("vault v1 slot", &secret), &[&salt, &world::ID]);
     let head = |map: &mut MapWriter| {
         cbor::put_bytes(map.key(1), &world::ID);
@@ -271,18 +259,6 @@ fn bundle(feed: &mut Feed<'_>) {
     let mut bytes = b"VAULTKY1".to_vec();
     map.finish_into(&mut bytes);
     slots::compare(&bytes, &secrets);
-}
-
-/// What Argon2 makes of the vectors' password at the least cost.
-fn stretched() -> [u8; 32] {
-    static STRETCHED: OnceLock<[u8; 32]> = OnceLock::new();
-    *STRETCHED.get_or_init(|| {
-        let mut out = [0; 32];
-        let params = argon2::Params::new(8, 1, 1, Some(32)).expect("the least cost");
-        let argon = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
-        argon.hash_password_into(world::PASSWORD.as_bytes(), &[7; 32], &mut out).expect("the least cost");
-        out
-    })
 }
 
 /// What the engine makes, both readers open.
