@@ -21,9 +21,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 pub fn check(repository: &Repository, report: &Report, cancel: &Cancel) -> Result<Vec<StoredSnapshot>> {
     let all = Control { repository, report, cancel };
     all.slots()?;
-    let configurations = all.each(ObjectKind::Config, |bytes| Config::decode(&control::open(&repository.keys, Sealed::Config, bytes)?).map(drop))?;
-    if configurations.is_empty() {
-        report.blame(DamageKind::Control, &ObjectKind::Config.folder(), &"no configuration can be read: snapshots can be restored, none can be made");
+    all.each(ObjectKind::Config, |bytes| Config::decode(&control::open(&repository.keys, Sealed::Config, bytes)?).map(drop))?;
+    if repository.store.list(ObjectKind::Config)?.is_empty() {
+        report.blame(DamageKind::Control, &ObjectKind::Config.folder(), &"the repository has no configuration: it can be read, but not written to");
     }
     all.each(ObjectKind::Index, |bytes| Segment::decode(&control::open(&repository.keys, Sealed::Index, bytes)?).map(drop))?;
     let snapshots = all.each(ObjectKind::Snapshot, |bytes| {
