@@ -51,12 +51,14 @@ pub fn check(repository: &Repository, report: &Report, cancel: &Cancel) -> Resul
         .collect();
     let listed: HashSet<ObjectId> = repository.store.list(ObjectKind::Snapshot)?.into_iter().map(|(id, _)| id).collect();
     confirmed.retain(|id, _| !listed.contains(id) && forgotten.iter().all(|forget| forget.snapshot != *id));
-    if !confirmed.is_empty() {
-        report.note(&ObjectKind::Confirmation.folder(), &format!("{} confirmations of snapshots that are not there", confirmed.len()));
-    }
     stored.sort_by_key(|stored| (stored.snapshot.begun, stored.snapshot.sequence, stored.id));
     states(&stored, report);
     chains(&stored, &forgotten, &listed, report);
+    if !confirmed.is_empty() {
+        // A confirmed snapshot goes only with a forget record: this is the one trace of it when all records of its writer are gone.
+        let gone = format!("{} confirmed snapshots are not there, and nobody recorded that they were removed: somebody removed or hid them", confirmed.len());
+        report.blame(DamageKind::Hidden, &ObjectKind::Confirmation.folder(), &gone);
+    }
     Ok(stored)
 }
 

@@ -136,9 +136,10 @@ fn a_hidden_snapshot_is_told_and_a_forgotten_one_is_not() {
     let second = ObjectName::new(ObjectKind::Snapshot, ids[1]);
     let bytes = store.objects().remove(&second).unwrap();
     let hidden: Vec<Damage> = look(&store, false).damage;
-    assert_eq!(hidden.iter().map(|damage| damage.kind).collect::<Vec<_>>(), [DamageKind::Hidden, DamageKind::Hidden], "{hidden:?}");
+    assert_eq!(hidden.iter().map(|damage| damage.kind).collect::<Vec<_>>(), [DamageKind::Hidden; 3], "{hidden:?}");
     assert!(hidden[0].what[0].starts_with("snapshot 2 of this host"));
     assert_eq!(hidden[1].object, format!("snapshots/{}", third.to_hex()));
+    assert!(hidden[2].what[0].starts_with("1 confirmed"), "its confirmation is the third trace of it");
     // One that is there but cannot be read is not hidden: its name is known.
     store.objects().insert(second, bytes[..bytes.len() - 1].to_vec());
     let kinds: Vec<DamageKind> = look(&store, false).damage.iter().map(|damage| damage.kind).collect();
