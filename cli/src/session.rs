@@ -58,6 +58,10 @@ impl Session {
                 other => other.into(),
             })
         };
+        let attempt = |secret: &Secret| {
+            // What was ignored on the way is not what was asked for, and still worth knowing.
+            attempt(secret).inspect(|repository| repository.take_left_out().iter().for_each(|error| self.output.warn(&format!("ignored: {error}"))))
+        };
         if let Some(Setting { value, origin }) = &settings.secret {
             self.warn_if_exposed(value);
             match attempt(&value.fetch()?) {

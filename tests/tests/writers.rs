@@ -1,4 +1,4 @@
-//! What SPEC asks of writers when the store shows them something odd; no vector can show that.
+//! What SPEC asks of the engine when the store shows it something odd, and no vector can show.
 
 use std::sync::Arc;
 use vault_engine::format::FormatError;
@@ -166,4 +166,32 @@ fn forgotten_snapshots_count_for_the_chain_and_its_end_is_told() {
     assert_eq!(Session::begin(&repository, "writer", Compression::Off).unwrap().chain().unwrap(), (6, Some(first)));
     put(&store, ObjectKind::Forget, &seal(&forget(u64::MAX)));
     assert!(snapshot(&repository).is_err());
+}
+
+/// Chapter 11: a damaged copy is no loss while there is another.
+#[test]
+fn of_two_copies_of_a_chunk_either_is_enough() {
+    let store = made();
+    for _ in 0..2 {
+        snapshot(&open(&store, 1)).unwrap();
+        // Without an index the next session knows of no chunk and stores it again.
+        store.objects().retain(|name, _| name.kind != ObjectKind::Index);
+    }
+    let packs: Vec<_> = store.objects().iter().filter(|(name, _)| name.kind == ObjectKind::MetaPack).map(|(name, bytes)| (*name, bytes.clone())).collect();
+    assert_eq!(packs.len(), 2);
+    let root = open(&store, 1).snapshots().unwrap().snapshots[0].snapshot.root;
+    let damage = |name: &ObjectName, bytes: &[u8]| {
+        let mut changed = bytes.to_vec();
+        changed[140] ^= 1;
+        store.put(name, changed).unwrap();
+    };
+    for (name, bytes) in &packs {
+        damage(name, bytes);
+        assert!(open(&store, 1).tree(root).is_ok());
+        store.put(name, bytes.clone()).unwrap();
+    }
+    for (name, bytes) in &packs {
+        damage(name, bytes);
+    }
+    assert!(matches!(open(&store, 1).tree(root), Err(RepositoryError::Format { error: FormatError::NotAuthentic, .. })));
 }

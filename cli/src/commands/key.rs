@@ -11,7 +11,8 @@ use std::path::PathBuf;
 use vault_engine::format::keys::Key;
 use vault_engine::format::secret as keytext;
 use vault_engine::format::slot::{self, SlotKind};
-use vault_engine::store::repository::{Repository, SlotInfo};
+use vault_engine::store::key_slots::SlotInfo;
+use vault_engine::store::repository::Repository;
 
 /// Manage the passwords and keys that open the repository
 #[derive(clap::Args, Debug)]

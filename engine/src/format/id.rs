@@ -76,6 +76,22 @@ id!(
     /// Name of a chunk that holds a tree node: keyed BLAKE3 of its plaintext, under another key than contents.
     TreeId
 );
+/// Hashes an object that is too long to be held whole.
+#[derive(Default)]
+pub struct ObjectHasher(blake3::Hasher);
+
+impl ObjectHasher {
+    /// Takes up the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The name of the object that all bytes so far make.
+    pub fn finish(&self) -> ObjectId {
+        ObjectId(*self.0.finalize().as_bytes())
+    }
+}
+
 id!(
     /// Name of an object in the store: BLAKE3 of its stored bytes.
     ObjectId

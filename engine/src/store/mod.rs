@@ -3,10 +3,12 @@
 pub mod cache;
 pub mod error;
 pub mod host;
+pub mod key_slots;
 pub mod load;
 pub mod location;
 pub mod lookup;
 pub mod memory;
+mod opening;
 pub mod repository;
 pub mod run;
 pub mod service;

@@ -3,20 +3,21 @@
 use super::cache::{Cache, Cached};
 use super::error::{RepositoryError, Result};
 use super::host::Host;
+use super::key_slots::put_slot;
 use super::load::Loader;
 use super::lookup::Lookup;
-use super::{Store, StoreError, StoreErrorKind};
+use super::opening::{Unwritable, read_configs, slots};
+use super::{Store, StoreErrorKind};
 use crate::format::FormatError;
-use crate::format::config::{Config, UNKNOWN_NUMBERS};
+use crate::format::config::Config;
 use crate::format::control::{self, SealedBy};
 use crate::format::id::{ObjectId, RepositoryId};
 use crate::format::keys::{Key, KeyRing};
 use crate::format::layout::{ObjectKind, ObjectName};
-use crate::format::node::Time;
 use crate::format::seal::{Cipher, Sealed};
-use crate::format::slot::{self, Argon2Cost, SLOTS_MAX, Secret, Slot, SlotKind, SlotLabel, SlotRandom};
+use crate::format::slot::{Argon2Cost, Secret};
 use crate::format::snapshot::{Forget, Snapshot};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -35,19 +36,6 @@ impl Default for InitOptions {
     fn default() -> Self {
         Self { cipher: Cipher::default(), pack_size_bytes: 16 << 20, host: String::new() }
     }
-}
-
-/// A key slot as people see it.
-#[derive(Clone, Debug)]
-pub struct SlotInfo {
-    /// Name of the slot.
-    pub id: ObjectId,
-    /// What opens it.
-    pub kind: SlotKind,
-    /// Its label; `None` if it does not open under the repository's keys.
-    pub label: Option<SlotLabel>,
-    /// This session was opened with it.
-    pub current: bool,
 }
 
 /// A snapshot with its name.
@@ -85,7 +73,7 @@ pub struct Repository {
     pub(crate) cache: Cache,
     pub(crate) lookup: Lookup,
     pub(crate) loader: Loader,
-    slot: ObjectId,
+    pub(super) slot: ObjectId,
     left_out: Mutex<Vec<RepositoryError>>,
     unwritable: Mutex<Option<Unwritable>>,
 }
@@ -115,126 +103,6 @@ pub(crate) fn put_named(store: &dyn Store, kind: ObjectKind, bytes: Vec<u8>) -> 
 pub(crate) fn get_checked(store: &dyn Store, name: &ObjectName) -> Result<Vec<u8>> {
     let bytes = store.get(name)?;
     if object_id(&bytes) == name.id { Ok(bytes) } else { Err(RepositoryError::format(name, FormatError::WrongName)) }
-}
-
-fn put_slot(store: &dyn Store, keys: &KeyRing, host: &dyn Host, host_name: &str, secret: &Secret, cost: Argon2Cost, label: &str) -> Result<ObjectId> {
-    let label = SlotLabel { label: label.to_owned(), created: host.now(), host: host_name.to_owned() };
-    let random = SlotRandom { salt: host.random(), bundle: host.random(), label: host.random() };
-    let bytes = slot::create(keys, secret, cost, &label, &random).map_err(|error| RepositoryError::format("new key slot", error))?;
-    // Two copies: a slot that is lost or damaged takes the whole repository with it.
-    put_named(store, ObjectKind::KeyCopy, bytes.clone())?;
-    put_named(store, ObjectKind::Key, bytes)
-}
-
-/// The first slots of a repository in order of their names, each from whichever copy is good, and what was left out.
-fn slots(store: &dyn Store) -> Result<(BTreeMap<ObjectId, Slot>, Vec<RepositoryError>)> {
-    let mut copies: BTreeMap<ObjectId, Vec<(ObjectKind, u64)>> = BTreeMap::new();
-    for kind in [ObjectKind::Key, ObjectKind::KeyCopy] {
-        for (id, length) in store.list(kind)? {
-            copies.entry(id).or_default().push((kind, length));
-        }
-    }
-    let (mut found, mut left_out) = (BTreeMap::new(), Vec::new());
-    if copies.len() > SLOTS_MAX {
-        left_out.push(RepositoryError::format(ObjectKind::Key.folder(), FormatError::TooLarge("more than 64 key slots, the others are not read")));
-    }
-    for (id, copies) in copies.into_iter().take(SLOTS_MAX) {
-        let mut damaged = None;
-        for (kind, length) in copies {
-            let name = ObjectName::new(kind, id);
-            let slot = if length > slot::SLOT_LENGTH_MAX as u64 {
-                Err(RepositoryError::format(name, FormatError::TooLarge("key slot")))
-            } else {
-                get_checked(store, &name).and_then(|bytes| Slot::decode(&bytes).map_err(RepositoryError::of(&name)))
-            };
-            match slot {
-                Ok(slot) => {
-                    found.insert(id, slot);
-                    damaged = None;
-                    break;
-                }
-                Err(RepositoryError::Store(error)) if !is_about_one_object(&error) => return Err(error.into()),
-                Err(error) => damaged = Some(error),
-            }
-        }
-        left_out.extend(damaged);
-    }
-    Ok((found, left_out))
-}
-
-fn is_about_one_object(error: &StoreError) -> bool {
-    matches!(error.kind, StoreErrorKind::Missing | StoreErrorKind::Corrupt)
-}
-
-/// What the configurations of a repository come to.
-struct Configs {
-    /// The one that counts.
-    config: Config,
-    /// Why nobody may write by them.
-    unwritable: Option<Unwritable>,
-    /// Those that do not open.
-    left_out: Vec<RepositoryError>,
-}
-
-/// An object that forbids writing, and why.
-type Unwritable = (String, FormatError);
-
-/// Reads all configurations. One that this program may not read under forbids reading, and one that it may not write under writing,
-/// whatever their rank: otherwise hiding the newest would be a way back to an older one. A higher epoch ranks above any sequence:
-/// otherwise a holder of old keys could outrank the new ones.
-fn read_configs(store: &dyn Store, keys: &KeyRing) -> Result<Configs> {
-    let mut best: Option<(u32, u64, ObjectId, Config)> = None;
-    let mut write_features = BTreeSet::new();
-    let (mut unwritable, mut left_out) = (None, Vec::new());
-    for (id, _) in store.list(ObjectKind::Config)? {
-        let name = ObjectName::new(ObjectKind::Config, id);
-        let opened = get_checked(store, &name).and_then(|bytes| {
-            let record = control::open(keys, Sealed::Config, &bytes).map_err(RepositoryError::of(&name))?;
-            Ok((control::stated_epoch(&bytes).map_err(RepositoryError::of(&name))?, record))
-        });
-        match opened {
-            Ok((epoch, record)) => {
-                let config = Config::decode(&record).map_err(RepositoryError::of(&name))?;
-                if config.repository != keys.repository {
-                    return Err(RepositoryError::format(name, FormatError::WrongRepository));
-                }
-                write_features.extend(config.write_features.iter().copied().filter(|feature| *feature != UNKNOWN_NUMBERS));
-                if best.as_ref().is_none_or(|(best_epoch, sequence, best_id, _)| (*best_epoch, *sequence, *best_id) < (epoch, config.sequence, id)) {
-                    best = Some((epoch, config.sequence, id, config));
-                }
-            }
-            Err(RepositoryError::Store(error)) if !is_about_one_object(&error) => return Err(error.into()),
-            Err(error) => {
-                if let RepositoryError::Format { object, error: reason } = &error
-                    && !error.is_damage()
-                {
-                    unwritable.get_or_insert((object.clone(), reason.clone()));
-                }
-                left_out.push(error);
-            }
-        }
-    }
-    let config = match best {
-        Some((.., config)) => {
-            write_features.extend(config.write_features.iter().copied());
-            Config { write_features: write_features.into_iter().collect(), ..config }
-        }
-        None => {
-            let missing = (ObjectKind::Config.folder().to_owned(), FormatError::MissingField("a configuration that opens"));
-            left_out.push(RepositoryError::format(&missing.0, missing.1.clone()));
-            unwritable.get_or_insert(missing);
-            // Reading needs no configuration (SPEC chapter 9).
-            Config {
-                repository: keys.repository,
-                created: Time::default(),
-                write_features: Vec::new(),
-                cipher: Cipher::default(),
-                pack_size_bytes: InitOptions::default().pack_size_bytes,
-                sequence: 0,
-            }
-        }
-    };
-    Ok(Configs { config, unwritable, left_out })
 }
 
 impl Repository {
@@ -474,84 +342,5 @@ impl Repository {
     /// All forget records that can be read; what is wrong with the others is in [`SnapshotList::damaged`].
     pub fn forgotten(&self) -> Result<Vec<Forget>> {
         self.forget_records(&mut Vec::new())
-    }
-
-    /// The slots that belong to this repository.
-    fn own_slots(&self) -> Result<BTreeMap<ObjectId, Slot>> {
-        let (mut slots, _) = slots(&*self.store)?;
-        slots.retain(|_, slot| slot.repository == self.keys.repository);
-        Ok(slots)
-    }
-
-    /// The key slots.
-    pub fn key_slots(&self) -> Result<Vec<SlotInfo>> {
-        let slots = self.own_slots()?;
-        Ok(slots.into_iter().map(|(id, slot)| SlotInfo { id, kind: slot.kind, label: slot.label(&self.keys).ok(), current: id == self.slot }).collect())
-    }
-
-    /// Adds a key slot that `secret` opens.
-    pub fn add_key(&self, secret: &Secret, label: &str, host_name: &str) -> Result<ObjectId> {
-        self.check_writable()?;
-        let id = put_slot(&*self.store, &self.keys, &*self.host, host_name, secret, Argon2Cost::default(), label)?;
-        self.store.barrier()?;
-        Ok(id)
-    }
-
-    /// Removes a key slot, both copies; never the last one that opens.
-    pub fn remove_key(&self, id: ObjectId) -> Result<()> {
-        let slots = self.own_slots()?;
-        if !slots.contains_key(&id) {
-            return Err(RepositoryError::Invalid(format!("there is no key slot {}", id.short())));
-        }
-        if slots.len() < 2 {
-            return Err(RepositoryError::Invalid("this is the only key slot: without it nobody could open the repository again".to_owned()));
-        }
-        self.delete_slot(id)
-    }
-
-    fn delete_slot(&self, id: ObjectId) -> Result<()> {
-        for kind in [ObjectKind::Key, ObjectKind::KeyCopy] {
-            self.store.delete(&ObjectName::new(kind, id))?;
-        }
-        self.store.barrier()?;
-        Ok(())
-    }
-
-    /// Puts a new slot for `secret` in place of the one this session was opened with (a changed password).
-    pub fn replace_key(&self, secret: &Secret, label: &str, host_name: &str) -> Result<ObjectId> {
-        let id = self.add_key(secret, label, host_name)?;
-        if id != self.slot {
-            self.delete_slot(self.slot)?;
-        }
-        Ok(id)
-    }
-
-    /// Starts a new epoch of keys: what is written from now on is out of reach of every key slot made before.
-    /// All old slots are removed; `secrets` get new ones. Returns how many were removed.
-    pub fn rotate_keys(&self, secrets: &[(Secret, &str)], host_name: &str) -> Result<usize> {
-        self.check_writable()?;
-        if secrets.is_empty() {
-            return Err(RepositoryError::Invalid("a repository needs at least one key".to_owned()));
-        }
-        let old = self.own_slots()?;
-        let mut roots = self.keys.roots().to_vec();
-        roots.push(Key(self.host.random()));
-        let keys = KeyRing::new(self.keys.repository, roots);
-        // A configuration of the new epoch: whoever holds only old keys meets it and knows.
-        let config = Config { sequence: self.config.sequence + 1, ..self.config.clone() };
-        let mut new = Vec::new();
-        for (secret, label) in secrets {
-            new.push(put_slot(&*self.store, &keys, &*self.host, host_name, secret, Argon2Cost::default(), label)?);
-        }
-        let bytes = control::create(&keys, Sealed::Config, &SealedBy::Control, &config.encode(None), &self.host.random())
-            .map_err(|error| RepositoryError::format("new configuration", error))?;
-        put_named(&*self.store, ObjectKind::Config, bytes)?;
-        self.store.barrier()?;
-        let mut removed = 0;
-        for id in old.into_keys().filter(|id| !new.contains(id)) {
-            self.delete_slot(id)?;
-            removed += 1;
-        }
-        Ok(removed)
     }
 }

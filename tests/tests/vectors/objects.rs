@@ -94,7 +94,7 @@ pub fn index(v: &Vector) -> Outcome {
     Ok(vec![
         ("packs", join(segment.packs.iter().map(|pack| format!("{}:{}:{}", pack.id.to_hex(), pack.kind as u8, pack.length)))),
         ("rows", join(segment.rows.iter().map(|row| format!("{}:{}:{}", hex(&row.prefix), row.pack, row.ordinal)))),
-        ("replaces", join(segment.replaces.iter().map(|id| id.to_hex()))),
+        ("replaces", join(segment.replaces.iter().map(vault_engine::format::id::ObjectId::to_hex))),
     ])
 }
 

@@ -59,8 +59,11 @@ fn line(node: &Node, directory: &[u8]) -> String {
     format!("{letter} {:04o} {} {} {size} {}.{:09} {path}{target}\n", m.mode, m.uid, m.gid, m.mtime.seconds, m.mtime.nanoseconds)
 }
 
+/// Called with each entry and its path.
+pub type Visit<'a> = &'a mut dyn FnMut(&[u8], &Node) -> Result<(), RepositoryError>;
+
 /// What a walk saw: a line for each entry, and every entry with its path.
-pub fn listing(repository: &Repository, root: TreeId, visit: &mut dyn FnMut(&[u8], &Node) -> Result<(), RepositoryError>) -> Result<String, RepositoryError> {
+pub fn listing(repository: &Repository, root: TreeId, visit: Visit<'_>) -> Result<String, RepositoryError> {
     let mut lines = String::new();
     let mut stack: Vec<(Entries<'_>, Vec<u8>)> = vec![(entries(repository, root), Vec::new())];
     while let Some((open, path)) = stack.last_mut() {

@@ -22,6 +22,9 @@ pub fn check(repository: &Repository, report: &Report, cancel: &Cancel) -> Resul
     let all = Control { repository, report, cancel };
     all.slots()?;
     all.each(ObjectKind::Config, |bytes| Config::decode(&control::open(&repository.keys, Sealed::Config, bytes)?).map(drop))?;
+    if repository.store.list(ObjectKind::Config)?.is_empty() {
+        report.blame(DamageKind::Control, &ObjectKind::Config.folder(), &"the repository has no configuration: it can be read, but not written to");
+    }
     all.each(ObjectKind::Index, |bytes| Segment::decode(&control::open(&repository.keys, Sealed::Index, bytes)?).map(drop))?;
     let snapshots = all.each(ObjectKind::Snapshot, |bytes| {
         let record = control::open(&repository.keys, Sealed::Snapshot, bytes)?;

@@ -2,7 +2,7 @@
 
 use super::ground::Ground;
 use super::report::{DamageKind, Lost};
-use crate::format::id::TreeId;
+use crate::format::id::{ObjectHasher, TreeId};
 use crate::format::index::IndexedPack;
 use crate::format::pack::{self, BlockRow, END_LENGTH, End, Geometry, PackKind, Table};
 use crate::ops::monitor::Progress;
@@ -110,7 +110,7 @@ fn read_pack(ground: &Ground<'_>, indexed: &IndexedPack, buffer: &mut Vec<u8>, t
     let table = ends(ground, indexed)?;
     let pack = table.map(|table| PackTable { id: indexed.id, kind: indexed.kind, length: indexed.length, table });
     let mut rows: &[BlockRow] = pack.as_ref().map(|pack| &*pack.table.blocks).unwrap_or_default();
-    let mut hasher = blake3::Hasher::new();
+    let mut hasher = ObjectHasher::default();
     buffer.clear();
     // Where in the pack the buffer begins.
     let mut base = 0;
@@ -148,7 +148,7 @@ fn read_pack(ground: &Ground<'_>, indexed: &IndexedPack, buffer: &mut Vec<u8>, t
         buffer.drain(..(keep_from - base) as usize);
         base = keep_from;
     }
-    if hasher.finalize().as_bytes() != &indexed.id.0 {
+    if hasher.finish() != indexed.id {
         ground.report.blame(DamageKind::Pack, &name, &"its bytes do not have the hash that is its name");
     }
     Ok(())

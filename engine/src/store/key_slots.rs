@@ -1,0 +1,126 @@
+//! Key slots of a repository: listed, added, removed, replaced, and all keys rotated.
+
+use super::Store;
+use super::error::{RepositoryError, Result};
+use super::host::Host;
+use super::opening::slots;
+use super::repository::{Repository, put_named};
+use crate::format::config::Config;
+use crate::format::control::{self, SealedBy};
+use crate::format::id::ObjectId;
+use crate::format::keys::{Key, KeyRing};
+use crate::format::layout::{ObjectKind, ObjectName};
+use crate::format::seal::Sealed;
+use crate::format::slot::{self, Argon2Cost, Secret, Slot, SlotKind, SlotLabel, SlotRandom};
+use std::collections::BTreeMap;
+
+/// A key slot as people see it.
+#[derive(Clone, Debug)]
+pub struct SlotInfo {
+    /// Name of the slot.
+    pub id: ObjectId,
+    /// What opens it.
+    pub kind: SlotKind,
+    /// Its label; `None` if it does not open under the repository's keys.
+    pub label: Option<SlotLabel>,
+    /// This session was opened with it.
+    pub current: bool,
+}
+
+pub(super) fn put_slot(
+    store: &dyn Store,
+    keys: &KeyRing,
+    host: &dyn Host,
+    host_name: &str,
+    secret: &Secret,
+    cost: Argon2Cost,
+    label: &str,
+) -> Result<ObjectId> {
+    let label = SlotLabel { label: label.to_owned(), created: host.now(), host: host_name.to_owned() };
+    let random = SlotRandom { salt: host.random(), bundle: host.random(), label: host.random() };
+    let bytes = slot::create(keys, secret, cost, &label, &random).map_err(|error| RepositoryError::format("new key slot", error))?;
+    // Two copies: a slot that is lost or damaged takes the whole repository with it.
+    put_named(store, ObjectKind::KeyCopy, bytes.clone())?;
+    put_named(store, ObjectKind::Key, bytes)
+}
+
+impl Repository {
+    /// The slots that belong to this repository.
+    fn own_slots(&self) -> Result<BTreeMap<ObjectId, Slot>> {
+        let (mut slots, _) = slots(&*self.store)?;
+        slots.retain(|_, slot| slot.repository == self.keys.repository);
+        Ok(slots)
+    }
+
+    /// The key slots.
+    pub fn key_slots(&self) -> Result<Vec<SlotInfo>> {
+        let slots = self.own_slots()?;
+        Ok(slots.into_iter().map(|(id, slot)| SlotInfo { id, kind: slot.kind, label: slot.label(&self.keys).ok(), current: id == self.slot }).collect())
+    }
+
+    /// Adds a key slot that `secret` opens.
+    pub fn add_key(&self, secret: &Secret, label: &str, host_name: &str) -> Result<ObjectId> {
+        self.check_writable()?;
+        let id = put_slot(&*self.store, &self.keys, &*self.host, host_name, secret, Argon2Cost::default(), label)?;
+        self.store.barrier()?;
+        Ok(id)
+    }
+
+    /// Removes a key slot, both copies; never the last one that opens.
+    pub fn remove_key(&self, id: ObjectId) -> Result<()> {
+        let slots = self.own_slots()?;
+        if !slots.contains_key(&id) {
+            return Err(RepositoryError::Invalid(format!("there is no key slot {}", id.short())));
+        }
+        if slots.len() < 2 {
+            return Err(RepositoryError::Invalid("this is the only key slot: without it nobody could open the repository again".to_owned()));
+        }
+        self.delete_slot(id)
+    }
+
+    fn delete_slot(&self, id: ObjectId) -> Result<()> {
+        for kind in [ObjectKind::Key, ObjectKind::KeyCopy] {
+            self.store.delete(&ObjectName::new(kind, id))?;
+        }
+        self.store.barrier()?;
+        Ok(())
+    }
+
+    /// Puts a new slot for `secret` in place of the one this session was opened with (a changed password).
+    pub fn replace_key(&self, secret: &Secret, label: &str, host_name: &str) -> Result<ObjectId> {
+        let id = self.add_key(secret, label, host_name)?;
+        if id != self.slot {
+            self.delete_slot(self.slot)?;
+        }
+        Ok(id)
+    }
+
+    /// Starts a new epoch of keys: what is written from now on is out of reach of every key slot made before.
+    /// All old slots are removed; `secrets` get new ones. Returns how many were removed.
+    pub fn rotate_keys(&self, secrets: &[(Secret, &str)], host_name: &str) -> Result<usize> {
+        self.check_writable()?;
+        if secrets.is_empty() {
+            return Err(RepositoryError::Invalid("a repository needs at least one key".to_owned()));
+        }
+        let old = self.own_slots()?;
+        let mut roots = self.keys.roots().to_vec();
+        roots.push(Key(self.host.random()));
+        let keys = KeyRing::new(self.keys.repository, roots);
+        // A configuration of the new epoch: whoever holds only old keys meets it and knows.
+        let config = Config { sequence: self.config.sequence + 1, ..self.config.clone() };
+        let mut new = Vec::new();
+        for (secret, label) in secrets {
+            new.push(put_slot(&*self.store, &keys, &*self.host, host_name, secret, Argon2Cost::default(), label)?);
+        }
+        let bytes = control::create(&keys, Sealed::Config, &SealedBy::Control, &config.encode(None), &self.host.random())
+            .map_err(|error| RepositoryError::format("new configuration", error))?;
+        put_named(&*self.store, ObjectKind::Config, bytes)?;
+        self.store.barrier()?;
+        let mut removed = 0;
+        for id in old.into_keys().filter(|id| !new.contains(id)) {
+            self.delete_slot(id)?;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+}

@@ -1,0 +1,54 @@
+//! Chapter 5: wrapped keys; the first byte says which parts are put right before reading.
+#![no_main]
+use libfuzzer_sys::fuzz_target;
+use vault_engine::format::id::ChunkId;
+use vault_engine::format::keys::KeyClass;
+use vault_engine::format::seal::{Cipher, SealKey, Sealed};
+use vault_fuzz::judge::agree;
+use vault_fuzz::world;
+use vault_rescue::keys::{Class, Wrapped, kh, kx, session_key};
+
+/// Gives a record of 56 bytes and more the commitment and the box that its head asks for.
+fn put_right(record: &mut Vec<u8>) {
+    record.resize(128, 0);
+    let epoch = u32::from_le_bytes(record[4..8].try_into().expect("four bytes"));
+    let purpose = if record[1] == 1 { "wrap data" } else { "wrap tree" };
+    let Ok(wrap) = world::roots().of_epoch(purpose, epoch) else { return };
+    let (kek, commitment) = kx(&wrap, &[&record[1..2], &record[8..24]]);
+    record[24..56].copy_from_slice(&commitment);
+    let key: [u8; 32] = record[96..128].try_into().expect("32 bytes");
+    let boxed = SealKey::new(&kek).seal(world::ring().repository, Sealed::WrappedKey, Cipher::XChaCha20Poly1305, &record[..56], &[1; 32], &key);
+    record[56..].copy_from_slice(&boxed);
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some((flags, record)) = data.split_first() else { return };
+    let (ring, roots) = (world::ring(), world::roots());
+    let mut record = record.to_vec();
+    if flags & 2 != 0 {
+        put_right(&mut record);
+    }
+    let (class, other_class) = if flags & 1 == 0 { (KeyClass::Data, Class::Data) } else { (KeyClass::Tree, Class::Tree) };
+    let engine = ring.unwrap(class, &record);
+    let second = Wrapped::parse(&record).and_then(|wrapped| {
+        if wrapped.class == other_class { wrapped.open(roots, &world::ID) } else { vault_rescue::fault::fail(vault_rescue::fault::Rule::BadStructure, "class") }
+    });
+    if agree(&record, &engine.as_ref().map(|_| ()).map_err(Clone::clone), &second) {
+        // A seal key shows nothing of itself but what it seals.
+        let seal = |key: &SealKey| key.seal(ring.repository, Sealed::DataBlock, Cipher::Aes256Gcm, b"", &[2; 32], b"the same");
+        assert_eq!(seal(&engine.ok().expect("both accept")), seal(&SealKey::new(&second.expect("both accept"))));
+    }
+
+    assert_eq!(ring.name_data(&record), ChunkId(kh(&roots.naming(Class::Data), &[&record])));
+    assert_eq!(ring.name_tree(&record).0, kh(&roots.naming(Class::Tree), &[&record]));
+    if let Ok(host) = std::str::from_utf8(&record[record.len().min(48)..]) {
+        let mut random = [*flags; 48];
+        random[..record.len().min(48)].copy_from_slice(&record[..record.len().min(48)]);
+        let (random, session): ([u8; 32], [u8; 16]) = (random[..32].try_into().expect("32"), random[32..].try_into().expect("16"));
+        let made = ring.session_key(class, &session, host, &random, &[9; 32]);
+        let wrapped = Wrapped::parse(&made.wrapped).expect("what is made is read");
+        let key = session_key(roots, 1, &random, host, &session, other_class).expect("epoch 1 is known");
+        assert_eq!(wrapped.open(roots, &world::ID), Ok(key));
+        assert!(ring.unwrap(class, &made.wrapped).is_ok());
+    }
+});
