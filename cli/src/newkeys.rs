@@ -115,16 +115,29 @@ impl RecoveryPlace {
     }
 }
 
-/// A new file with mode 0600, durable when this returns. What could not be written whole is taken away again.
+/// A new file with mode 0600, durable when this returns. It comes under its name whole or not at all, also if this is killed half-way, and never over another.
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).and_then(|()| File::open(parent)?.sync_all());
-    if written.is_err() {
-        let _ = std::fs::remove_file(path);
-    }
+    let mut half = path.as_os_str().to_owned();
+    half.push(format!(".{}.tmp", std::process::id()));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&half)?;
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::hard_link(&half, path).or_else(|error| if takes_no_links(&error) { rename_new(half.as_ref(), path) } else { Err(error) }))
+        .and_then(|()| File::open(parent)?.sync_all());
+    let _ = std::fs::remove_file(&half);
     written
+}
+
+/// File systems without hard links (FAT, some network mounts) say so in one of these ways.
+fn takes_no_links(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied)
+}
+
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    if to.symlink_metadata().is_ok() { Err(io::ErrorKind::AlreadyExists.into()) } else { std::fs::rename(from, to) }
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ pub struct DirectoryStore {
     runtime: tokio::runtime::Runtime,
     /// Folders whose entries changed since the last barrier.
     touched: Mutex<BTreeSet<PathBuf>>,
+    /// The temporary folder was not there before this program looked.
+    made_temporary: bool,
 }
 
 fn translate(object: impl ToString, error: &opendal::Error) -> StoreError {
@@ -51,6 +53,8 @@ impl DirectoryStore {
         let (Some(root_text), Some(temporary)) = (root.to_str(), root.join(TEMPORARY).to_str().map(str::to_owned)) else {
             return Err(StoreError::new(StoreErrorKind::Unsupported, shown, "the path of a repository must be UTF-8"));
         };
+        // Building the service makes the temporary folder; a directory that turns out to be somebody's gets it taken away again.
+        let made_temporary = !root.join(TEMPORARY).exists();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .max_blocking_threads(8)
@@ -62,7 +66,7 @@ impl DirectoryStore {
             let _inside = runtime.enter();
             Operator::new(builder).map_err(|error| translate(&shown, &error))?
         };
-        Ok(Self { root, operator, runtime, touched: Mutex::default() })
+        Ok(Self { root, operator, runtime, made_temporary, touched: Mutex::default() })
     }
 
     /// Whether a repository may lie at `root`: its key folder is there.
@@ -184,6 +188,9 @@ impl Store for DirectoryStore {
     fn prepare(&self) -> Result<(), StoreError> {
         let fail = |path: &Path, error: &std::io::Error| StoreError::from_io(path.display(), error);
         if let Some(path) = self.foreign().map_err(|error| fail(&self.root, &error))? {
+            if self.made_temporary {
+                let _ = fs::remove_dir(self.root.join(TEMPORARY));
+            }
             let reason = format!("the directory is not empty (it holds {})", path.display());
             return Err(StoreError::new(StoreErrorKind::Exists, self.location(), reason));
         }
