@@ -27,7 +27,7 @@ pub fn parallel<S>(threads: usize, count: usize, state: impl Fn() -> S + Sync, w
             }
         }
     };
-    match threads.min(count) {
+    match threads.max(1).min(count) {
         0 => {}
         1 => run(),
         threads => std::thread::scope(|scope| {

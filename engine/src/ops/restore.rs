@@ -66,7 +66,7 @@ impl Default for RestoreOptions {
             dry_run: false,
             sparse: true,
             verify: false,
-            memory_bytes: 24 << 20,
+            memory_bytes: 12 << 20,
             threads: (cores + 1).clamp(3, 8),
         }
     }
