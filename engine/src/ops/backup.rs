@@ -262,7 +262,7 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
         tags.dedup();
         let snapshot = Snapshot {
             begun,
-            ended: options.time.unwrap_or_else(|| host.now()),
+            ended: host.now(),
             host: options.host.clone(),
             user: options.user.clone(),
             source: options.source.clone(),

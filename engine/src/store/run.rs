@@ -7,6 +7,7 @@ use memmap2::Mmap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use xorf::{BinaryFuse8, BinaryFuse8Ref, DmaSerializable, Filter, FilterRef};
 
 const MAGIC: &[u8; 8] = b"VAULTRN1";
@@ -148,8 +149,10 @@ impl Run {
 
     /// Writes a run to a new file and maps it.
     pub fn create(path: &Path, packs: &[IndexedPack], rows: &[IndexRow]) -> io::Result<Self> {
-        let temporary = path.with_extension("tmp");
-        let mut file = File::create(&temporary)?;
+        // Another process, or thread, may be making the same run: each writes to a name of its own.
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let temporary = path.with_extension(format!("{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
+        let mut file = File::create_new(&temporary)?;
         file.write_all(&build(packs, rows))?;
         drop(file);
         fs::rename(&temporary, path)?;

@@ -3,6 +3,7 @@
 use super::BackupOptions;
 use crate::format::id::TreeId;
 use crate::format::node::{Content, Node, NodeType, Time};
+use crate::format::snapshot::Snapshot;
 use crate::ops::source::Stat;
 use crate::ops::walk::{Entries, entries};
 use crate::store::error::Result;
@@ -52,6 +53,14 @@ fn granularity_ns(time: Time) -> u64 {
     if time.nanoseconds == 0 { 2_000_000_000 } else { 10_000_000 }
 }
 
+/// Before everything: nothing is settled then, and all is read again.
+pub(super) const NEVER: Time = Time { seconds: i64::MIN, nanoseconds: 0 };
+
+/// When the run of a snapshot began, as far as that can be believed: a beginning after its end was given by hand, or the clock was set back.
+pub(super) fn trusted_begin(snapshot: &Snapshot) -> Time {
+    if snapshot.begun <= snapshot.ended { snapshot.begun } else { NEVER }
+}
+
 /// Whether `time` was over for good when the run began: a change after that would have another time.
 fn is_settled(time: Time, begun: Time) -> bool {
     let nanoseconds = |time: Time| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanoseconds);
@@ -92,5 +101,6 @@ mod tests {
         assert!(is_settled(time(5, 0), time(7, 1)));
         assert!(!is_settled(time(7, 1), time(6, 0)));
         assert!(is_settled(time(i64::MIN, 1), time(0, 0)));
+        assert!(!is_settled(time(-100, 1), NEVER));
     }
 }

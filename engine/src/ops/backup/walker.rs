@@ -263,7 +263,7 @@ pub(super) fn run(shared: &Shared<'_>, source: &dyn Source, parent: Option<&Stor
             Some(stored) => ParentDirectory::open(shared.session.repository(), stored.snapshot.root),
             None => ParentDirectory::none(),
         };
-        let parent_begun = parent.map_or(Time::default(), |stored| stored.snapshot.begun);
+        let parent_begun = parent.map_or(compare::NEVER, |stored| compare::trusted_begin(&stored.snapshot));
         let mut walker = Walker { shared, parents: vec![root], parent_begun, events, batches, batch: new_batch(), batch_bytes: 0 };
         let walked = source.walk(&mut walker).and_then(|()| walker.send_batch()).and_then(|()| walker.event(Event::Leave));
         // Files of an unsent batch would keep the fold waiting.
