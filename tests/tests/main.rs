@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::format_collect, clippy::wildcard_imports)]
 
 mod crash;
+mod cuts;
 mod damage;
 mod first_minute;
 mod golden_repositories;
