@@ -13,7 +13,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("aes_gcm", &["engine/src/format/seal.rs", "format-spec/src/"]),
     ("argon2", &["engine/src/format/slot.rs", "format-spec/src/"]),
     ("bech32", &["engine/src/format/secret.rs", "format-spec/src/"]),
-    ("blake3", &["engine/src/format/", "engine/src/store/", "format-spec/src/", "tests/src/", "benches/"]),
+    ("blake3", &["engine/src/format/", "engine/src/store/", "format-spec/src/", "tests/", "benches/"]),
     ("chacha20poly1305", &["engine/src/format/seal.rs", "format-spec/src/"]),
     ("fastcdc", &["engine/src/format/chunker.rs"]),
     ("zeroize", &["engine/src/format/", "engine/src/store/", "cli/src/"]),
