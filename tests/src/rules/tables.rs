@@ -27,7 +27,6 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("xorf", &["engine/src/store/"]),
     // the operations and the sources
     ("crossbeam_channel", &["engine/src/ops/"]),
-    ("globset", &["engine/src/sources/", "engine/src/ops/"]),
     ("nix", &["engine/src/sources/"]),
     ("rayon", &["engine/src/ops/", "engine/src/store/"]),
     ("rustix", &["engine/src/sources/", "engine/src/store/", "cli/src/world.rs", "cli/src/output/", "format-spec/", "tests/"]),
