@@ -188,6 +188,8 @@ fn a_full_disk_fails_and_leaves_the_repository_whole() {
     assert!(done.complaint().to_lowercase().contains("space"), "says why: {done}");
     let snapshots = room.snapshots();
     assert_eq!(snapshots.len(), 1, "nothing half was made");
+    let left = fs::read_dir(disk.join("repo/tmp")).unwrap().count();
+    assert_eq!(left, 0, "what a failed put wrote does not go on filling the disk");
     room.restore("latest", &source, "target");
     fs::remove_file(source.join("large")).unwrap();
     vault_tests::compare::assert_same_but(&source, &room.path("target"), vault_tests::compare::Lenient { not_the_root: true, ..Default::default() });
@@ -212,6 +214,11 @@ fn standard_input_and_commands_are_sources() {
     let bytes = tree::Random(5).bytes(3_000_000);
     room.vault(["backup", "--stdin", "--stdin-filename", "db.sql"]).input(bytes.clone()).run().ok();
     assert!(room.vault(["dump", "latest", "/db.sql"]).run().ok().stdout == bytes);
+    // A producer that gave nothing has failed, unless it may.
+    let before = room.snapshots().len();
+    room.vault(["backup", "--stdin", "--stdin-filename", "empty.sql"]).run().code(4).says("empty");
+    assert_eq!(room.snapshots().len(), before);
+    room.vault(["backup", "--stdin", "--stdin-filename", "may-be-empty", "--allow-empty"]).run().ok();
     room.vault(["backup", "--stdin-filename", "out", "--stdin-from-command", "--", "printf", "hello %s", "world"]).run().ok();
     assert_eq!(room.vault(["dump", "latest", "/out"]).run().ok().text(), "hello world");
     let before = room.snapshots();

@@ -85,6 +85,15 @@ impl DirectoryStore {
         }
     }
 
+    /// Takes away what a failed put of this object left in the temporary folder: on a full disk it is what fills it. Best effort.
+    fn tidy_up(&self, name: &ObjectName) {
+        let prefix = format!("{}.", name.id.to_hex());
+        let entries = fs::read_dir(self.root.join(TEMPORARY)).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.file_name().to_str().is_some_and(|found| found.starts_with(&prefix))) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+
     /// The first thing in the directory that no interrupted `init` can have left there: that leaves empty folders and, at most, a configuration.
     fn foreign(&self) -> std::io::Result<Option<PathBuf>> {
         let ours: Vec<PathBuf> = ObjectKind::ALL.iter().flat_map(|kind| kind.leaf_folders()).map(|folder| self.root.join(folder)).collect();
@@ -116,7 +125,10 @@ impl Store for DirectoryStore {
 
     fn put(&self, name: &ObjectName, bytes: Vec<u8>) -> Result<(), StoreError> {
         // `fs` writes to a temporary file, syncs it and renames it; the folder's entry is the barrier's.
-        self.runtime.block_on(self.operator.write(&name.path(), bytes)).map_err(|error| translate(name, &error))?;
+        self.runtime.block_on(self.operator.write(&name.path(), bytes)).map_err(|error| {
+            self.tidy_up(name);
+            translate(name, &error)
+        })?;
         self.touch(name);
         Ok(())
     }
