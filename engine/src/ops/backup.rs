@@ -225,6 +225,12 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
         session.set_dry_run();
     }
     let session = session;
+    if !options.dry_run {
+        let found = session.take_up_interrupted()?;
+        if found > 0 {
+            monitor.note(&format!("{found} packs that an interrupted run left are used"));
+        }
+    }
     let shared = Shared { session: &session, options, monitor, cancel, tally: Tally::default(), failure: Mutex::default(), stop: AtomicBool::new(false) };
 
     shared.tally.add(|counts| counts.missing = options.missing_before);

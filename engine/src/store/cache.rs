@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 /// What may be remembered of a repository. Losing it costs time, never a result: each entry carries a MAC over what it is,
 /// so that one that was damaged or swapped is as good as absent, and no call fails.
@@ -37,10 +37,11 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
     if version != SCHEMA_VERSION {
         connection.execute_batch(
             "BEGIN IMMEDIATE;
-             DROP TABLE IF EXISTS objects; DROP TABLE IF EXISTS segments; DROP TABLE IF EXISTS runs;
+             DROP TABLE IF EXISTS objects; DROP TABLE IF EXISTS segments; DROP TABLE IF EXISTS runs; DROP TABLE IF EXISTS sessions;
              CREATE TABLE objects (kind INTEGER, name BLOB, part INTEGER, bytes BLOB, mac BLOB, PRIMARY KEY (kind, name, part)) WITHOUT ROWID;
              CREATE TABLE runs (file TEXT PRIMARY KEY, rows INTEGER) WITHOUT ROWID;
-             CREATE TABLE segments (name BLOB PRIMARY KEY, file TEXT) WITHOUT ROWID;",
+             CREATE TABLE segments (name BLOB PRIMARY KEY, file TEXT) WITHOUT ROWID;
+             CREATE TABLE sessions (id BLOB PRIMARY KEY) WITHOUT ROWID;",
         )?;
         connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         connection.execute_batch("COMMIT;")?;
@@ -158,6 +159,21 @@ impl Cache {
             }
             Ok(())
         });
+    }
+
+    /// Notes that a session began.
+    pub fn session_began(&self, id: &[u8; 16]) {
+        self.with(|connection| connection.execute("INSERT OR REPLACE INTO sessions VALUES (?1)", params![id]));
+    }
+
+    /// Sessions that began on this machine and did not end: killed, or still running.
+    pub fn unfinished_sessions(&self) -> Vec<Vec<u8>> {
+        self.with(|connection| connection.prepare("SELECT id FROM sessions")?.query_map([], |row| row.get(0))?.collect()).unwrap_or_default()
+    }
+
+    /// Notes that sessions ended, or were taken up.
+    pub fn sessions_ended(&self, ids: &[Vec<u8>]) {
+        self.with(|connection| ids.iter().try_for_each(|id| connection.execute("DELETE FROM sessions WHERE id = ?1", params![id]).map(drop)));
     }
 
     /// Index runs: file name and the segments each one covers.

@@ -57,6 +57,8 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn adopt(&self, _: &ObjectName) {}
+
     fn barrier(&self) -> Result<(), StoreError> {
         Ok(())
     }

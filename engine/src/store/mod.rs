@@ -44,7 +44,10 @@ pub trait Store: Send + Sync {
     /// Removes an object; one that is not there is no error.
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError>;
 
-    /// Makes everything put so far outlive a power cut.
+    /// Takes an object that somebody else put for one of ours: the next barrier makes it outlive a power cut, too.
+    fn adopt(&self, name: &ObjectName);
+
+    /// Makes everything put or adopted so far outlive a power cut.
     fn barrier(&self) -> Result<(), StoreError>;
 
     /// Makes the folders of a new repository, durably. Refuses a place that holds something else.

@@ -185,6 +185,11 @@ impl Store for DirectoryStore {
         Ok(())
     }
 
+    fn adopt(&self, name: &ObjectName) {
+        // What is seen under its name was synced before it got that name; only the folder's entry may be lost.
+        self.touch(name);
+    }
+
     fn barrier(&self) -> Result<(), StoreError> {
         let touched = std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner));
         for folder in &touched {

@@ -84,6 +84,21 @@ pub struct Committed {
     pub unconfirmed: Option<RepositoryError>,
 }
 
+/// Adds a pack and all its chunks to a segment.
+fn add_rows(segment: &mut Segment, pack: IndexedPack, chunks: &[ChunkRow]) {
+    let number = segment.packs.len() as u32;
+    segment.packs.push(pack);
+    segment.rows.extend(chunks.iter().enumerate().map(|(ordinal, chunk)| IndexRow {
+        prefix: chunk.id.0[..16].try_into().expect("sixteen bytes"),
+        pack: number,
+        ordinal: ordinal as u16,
+    }));
+}
+
+fn concerns_one_object(error: &RepositoryError) -> bool {
+    error.is_damage() || matches!(error, RepositoryError::Format { .. })
+}
+
 fn side(kind: PackKind) -> usize {
     match kind {
         PackKind::Data => 0,
@@ -134,6 +149,44 @@ impl<'r> Session<'r> {
     /// Bytes added to the store so far, and plain bytes of the chunks in them.
     pub fn written(&self) -> (u64, u64) {
         (self.stored_bytes.load(Ordering::Relaxed), self.new_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Takes up what interrupted runs of this machine left: packs that no index speaks of get an index segment, so that what is in them
+    /// is not stored again. Looks only if a run began here and did not end. Returns how many packs were found.
+    pub fn take_up_interrupted(&self) -> Result<usize> {
+        let repository = self.repository;
+        let interrupted = repository.cache.unfinished_sessions();
+        repository.cache.session_began(&self.id);
+        if interrupted.is_empty() {
+            return Ok(0);
+        }
+        let indexed = repository.lookup.packs(repository)?;
+        let mut segment = Segment::default();
+        for (kind, object_kind) in [(PackKind::Data, ObjectKind::DataPack), (PackKind::Meta, ObjectKind::MetaPack)] {
+            for (id, length) in repository.store.list(object_kind)? {
+                let pack = IndexedPack { id, kind, length };
+                if indexed.contains_key(&id) {
+                    continue;
+                }
+                match repository.loader.table(repository, &pack) {
+                    Ok(table) => {
+                        repository.store.adopt(&pack_name(kind, id));
+                        add_rows(&mut segment, pack, &table.table.chunks);
+                    }
+                    Err(error) if concerns_one_object(&error) => {}
+                    Err(error) => return Err(error),
+                }
+                if segment.rows.len() + CHUNKS_MAX >= ROWS_MAX {
+                    self.put_segment(std::mem::take(&mut segment))?;
+                }
+            }
+        }
+        let found = segment.packs.len();
+        if found > 0 {
+            self.put_segment(segment)?;
+        }
+        repository.cache.sessions_ended(&interrupted);
+        Ok(found)
     }
 
     /// Whether the caller must store this chunk: `true` once for each chunk that neither the repository nor this session has.
@@ -222,13 +275,7 @@ impl<'r> Session<'r> {
         lock(&self.relied).insert(id, pack);
         let full = {
             let mut index = lock(&self.index);
-            let number = index.packs.len() as u32;
-            index.packs.push(pack);
-            index.rows.extend(table.chunks.iter().enumerate().map(|(ordinal, chunk)| IndexRow {
-                prefix: chunk.id.0[..16].try_into().expect("sixteen bytes"),
-                pack: number,
-                ordinal: ordinal as u16,
-            }));
+            add_rows(&mut index, pack, &table.chunks);
             (index.rows.len() + CHUNKS_MAX >= ROWS_MAX).then(|| std::mem::take(&mut *index))
         };
         match full {
@@ -265,6 +312,7 @@ impl<'r> Session<'r> {
             self.put_segment(segment)?;
         }
         self.repository.store.barrier()?;
+        self.repository.cache.sessions_ended(&[self.id.to_vec()]);
         Ok(())
     }
 
@@ -318,13 +366,17 @@ pub(crate) fn confirm(repository: &Repository, id: ObjectId, relied: &[IndexedPa
     }
     for pack in relied {
         repository.exists(pack)?;
+        // A pack that was found and not put here may be a killed run's, seen but not yet durable.
+        repository.store.adopt(&pack_name(pack.kind, pack.id));
     }
+    repository.store.adopt(&ObjectName::new(ObjectKind::Snapshot, id));
     if let Some(parent) = taken_from {
         let name = ObjectName::new(ObjectKind::Snapshot, parent);
         if repository.store.stat(&name)?.is_none() {
             return Err(StoreError::new(StoreErrorKind::Missing, name, "the parent snapshot was removed while this one was made").into());
         }
     }
+    repository.store.barrier()?;
     let confirmation = repository.keys.confirmation(repository.keys.epoch(), id).map_err(|error| RepositoryError::format("new confirmation", error))?;
     put_named(&*repository.store, ObjectKind::Confirmation, confirmation)?;
     repository.store.barrier()?;
