@@ -327,7 +327,7 @@ mod tests {
     use crate::store::repository::InitOptions;
     use crate::store::session::Session;
 
-    /// Found by fuzzing (target `pack`): an end whose hash is right (no key is needed for that) and whose numbers belong to no pack of ours.
+    /// From the fuzz target `pack`: an end whose hash is right (no key is needed for that) and whose numbers belong to no pack of ours.
     #[test]
     fn either_end_is_enough_whatever_the_other_says() {
         let store = Arc::new(MemoryStore::default());
