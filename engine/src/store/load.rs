@@ -183,10 +183,10 @@ impl Loader {
             if pack.kind != kind {
                 continue;
             }
-            // A hint that leads nowhere (a pack gone or damaged) is no answer; another copy may do.
+            // A hint that leads nowhere (a pack gone, damaged or not understood) is no answer; another copy may do (SPEC chapter 11).
             let table = match self.table(repository, &pack) {
                 Ok(table) => table,
-                Err(error) if error.is_damage() => continue,
+                Err(error) if error.is_damage() || matches!(error, RepositoryError::Format { .. }) => continue,
                 Err(error) => return Err(error),
             };
             let ordinal = usize::from(ordinal);

@@ -152,6 +152,8 @@ impl Run {
         // Another process, or thread, may be making the same run: each writes to a name of its own.
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         let temporary = path.with_extension(format!("{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
+        // What a killed process with the same number left goes first.
+        let _ = fs::remove_file(&temporary);
         let mut file = File::create_new(&temporary)?;
         file.write_all(&build(packs, rows))?;
         drop(file);

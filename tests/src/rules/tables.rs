@@ -126,7 +126,7 @@ pub const NO_CHAPTER_VECTORS: &[(&str, &str)] =
 /// Fuzz targets that are no chapter's, and why.
 #[rustfmt::skip]
 pub const NO_CHAPTER_TARGETS: &[(&str, &str)] = &[
-    ("objects", "whole objects through both readers"),
+    ("objects", "names of objects, chapters 2 and 3"),
     ("sealed", "records behind a seal that is right"),
     ("secret", "secrets as text, of chapter 7"),
     ("run", "runs of the index in the cache"),
