@@ -12,6 +12,10 @@ use xorf::{BinaryFuse8, BinaryFuse8Ref, DmaSerializable, Filter, FilterRef};
 
 const MAGIC: &[u8; 8] = b"VAULTRN1";
 const HEAD: usize = 128;
+/// Where in the head the hash stands.
+const HASH: std::ops::Range<usize> = 40..72;
+/// Runs up to this many bytes are hashed when they are opened (a few ms); longer ones are hints that were once right.
+const HASHED_BYTES_MAX: usize = 16 << 20;
 const PACK_ROW: usize = 48;
 const DESCRIPTOR: usize = 20;
 
@@ -63,6 +67,11 @@ fn fan_slot(prefix: &[u8; 16], bits: u32) -> usize {
     (u32::from_be_bytes(prefix[..4].try_into().expect("four bytes")) >> (32 - bits)) as usize
 }
 
+/// The hash of a run's bytes, apart from the place where it stands.
+fn hash_of(bytes: &[u8]) -> [u8; 32] {
+    *blake3::Hasher::new().update(&bytes[..HASH.start]).update(&bytes[HASH.end..]).finalize().as_bytes()
+}
+
 /// The bytes of a run over rows that are sorted and whose pack numbers refer to `packs`.
 fn build(packs: &[IndexedPack], rows: &[IndexRow]) -> Vec<u8> {
     let fan_bits = rows.len().max(1).ilog2().saturating_sub(4).clamp(1, 22);
@@ -103,6 +112,8 @@ fn build(packs: &[IndexedPack], rows: &[IndexRow]) -> Vec<u8> {
     out[24..32].copy_from_slice(&(rows.len() as u64).to_le_bytes());
     let length = out.len() as u64;
     out[32..40].copy_from_slice(&length.to_le_bytes());
+    let hash = hash_of(&out);
+    out[HASH].copy_from_slice(&hash);
     out
 }
 
@@ -168,7 +179,8 @@ impl Run {
         // SAFETY: the file is ours, was complete when it got its name, and is never written again. Only somebody who
         // truncates a file of our cache while a backup runs could make a read fault; every byte read is taken as a hint.
         let map = unsafe { Mmap::map(&file)? };
-        Self::check(Bytes::Mapped(map)).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not an index run"))
+        let is_whole = map.len() > HASHED_BYTES_MAX || (map.len() >= HEAD && map[HASH] == hash_of(&map));
+        Some(Bytes::Mapped(map)).filter(|_| is_whole).and_then(Self::check).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not an index run"))
     }
 
     fn layout(&self) -> Layout {
@@ -279,6 +291,10 @@ mod tests {
         for at in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[at] ^= 0xff;
+            if at % 97 == 0 {
+                fs::write(&path, &changed).unwrap();
+                assert!(Run::open(&path).is_err(), "byte {at}");
+            }
             if let Some(run) = Run::check(Bytes::Owned(changed)) {
                 rows(300).iter().for_each(|row| run.find(&row.prefix, &mut Vec::new()));
             }
