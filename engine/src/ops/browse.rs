@@ -2,7 +2,7 @@
 
 use super::monitor::Cancel;
 use super::select::components;
-use super::walk::{concerns_one_object, entries, extents_of, find_path};
+use super::walk::{entries, extents_of, find_path};
 use crate::format::id::TreeId;
 use crate::format::node::{Content, Extent, Metadata, Node, NodeType};
 use crate::store::error::{RepositoryError, Result};
@@ -75,7 +75,7 @@ pub fn walk(
         }
         match open.next() {
             None => drop(stack.pop()),
-            Some(Err(error)) if concerns_one_object(&error) => damaged(directory, error),
+            Some(Err(error)) if error.concerns_one_object() => damaged(directory, error),
             Some(Err(error)) => return Err(error),
             Some(Ok(node)) => {
                 let path = join(directory, &node.name);

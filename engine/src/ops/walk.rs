@@ -12,11 +12,6 @@ use crate::store::error::{RepositoryError, Result};
 use crate::store::repository::Repository;
 use std::vec::IntoIter;
 
-/// Whether an error speaks of one object (damaged, gone, or not understood), so that the others are still worth a try.
-pub fn concerns_one_object(error: &RepositoryError) -> bool {
-    error.is_damage() || matches!(error, RepositoryError::Format { .. })
-}
-
 fn damaged(id: TreeId, what: &'static str) -> RepositoryError {
     RepositoryError::format(format!("tree {}", id.short()), FormatError::BadStructure(what))
 }
@@ -24,7 +19,7 @@ fn damaged(id: TreeId, what: &'static str) -> RepositoryError {
 /// The entries of a directory in byte order of their names, however it is split.
 ///
 /// An error is no end: what the damaged node holds is left out, and the parts after it follow. Whoever needs the directory whole stops at the
-/// first error. An error that is not about one object ([`concerns_one_object`]) is the last item.
+/// first error. An error that is not about one object ([`RepositoryError::concerns_one_object`]) is the last item.
 pub struct Entries<'r> {
     repository: &'r Repository,
     root: Option<TreeId>,
@@ -101,7 +96,7 @@ impl Iterator for Entries<'_> {
                 self.load(part.id, Some(&part))
             };
             if let Err(error) = loaded {
-                if !concerns_one_object(&error) {
+                if !error.concerns_one_object() {
                     self.stop();
                 }
                 return Some(Err(error));
@@ -283,7 +278,7 @@ pub fn walk(repository: &Repository, root: TreeId, path: &[u8], visit: &mut dyn 
                     visit.leave(&path)?;
                 }
             }
-            Some(Err(error)) if concerns_one_object(&error) => visit.damaged(&path, error)?,
+            Some(Err(error)) if error.concerns_one_object() => visit.damaged(&path, error)?,
             Some(Err(error)) => return Err(error),
             Some(Ok(node)) => {
                 path.push(b'/');

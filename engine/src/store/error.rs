@@ -145,6 +145,11 @@ impl RepositoryError {
         move |error| Self::format(name, error)
     }
 
+    /// Whether this speaks of one object (damaged, gone, or not understood), so that the others are still worth a try.
+    pub fn concerns_one_object(&self) -> bool {
+        self.is_damage() || matches!(self, Self::Format { .. })
+    }
+
     /// Whether the repository itself is damaged, as against the wish or the way to it.
     pub fn is_damage(&self) -> bool {
         match self {

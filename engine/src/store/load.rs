@@ -186,7 +186,7 @@ impl Loader {
             // A hint that leads nowhere (a pack gone, damaged or not understood) is no answer; another copy may do (SPEC chapter 11).
             let table = match self.table(repository, &pack) {
                 Ok(table) => table,
-                Err(error) if error.is_damage() || matches!(error, RepositoryError::Format { .. }) => continue,
+                Err(error) if error.concerns_one_object() => continue,
                 Err(error) => return Err(error),
             };
             let ordinal = usize::from(ordinal);
@@ -277,7 +277,7 @@ impl Repository {
             };
             match self.loader.cached_block(self, &place.pack, place.block) {
                 Ok(plain) => return Ok((place, plain)),
-                Err(error) if error.is_damage() || matches!(error, RepositoryError::Format { .. }) => {
+                Err(error) if error.concerns_one_object() => {
                     bad.insert((place.pack.id, place.block));
                     first.get_or_insert(error);
                 }

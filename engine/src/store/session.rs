@@ -95,10 +95,6 @@ fn add_rows(segment: &mut Segment, pack: IndexedPack, chunks: &[ChunkRow]) {
     }));
 }
 
-fn concerns_one_object(error: &RepositoryError) -> bool {
-    error.is_damage() || matches!(error, RepositoryError::Format { .. })
-}
-
 fn side(kind: PackKind) -> usize {
     match kind {
         PackKind::Data => 0,
@@ -173,7 +169,7 @@ impl<'r> Session<'r> {
                         repository.store.adopt(&pack_name(kind, id));
                         add_rows(&mut segment, pack, &table.table.chunks);
                     }
-                    Err(error) if concerns_one_object(&error) => {}
+                    Err(error) if error.concerns_one_object() => {}
                     Err(error) => return Err(error),
                 }
                 if segment.rows.len() + CHUNKS_MAX >= ROWS_MAX {

@@ -8,8 +8,8 @@ use crate::format::node::Extent;
 use crate::format::pack::PackKind;
 use crate::ops::parallel::{lock, parallel};
 use crate::ops::target::TargetFile;
-use crate::ops::walk::{Located, concerns_one_object};
-use crate::store::error::Result;
+use crate::ops::walk::Located;
+use crate::store::error::{RepositoryError, Result};
 use crate::store::load::{BadBlocks, PackTable};
 use std::collections::HashMap;
 use std::io;
@@ -240,7 +240,7 @@ impl Batch {
                         continue;
                     }
                     Ok(_) => Some(format!("chunk {} has another length than the file says", wanted.id.short())),
-                    Err(error) if concerns_one_object(&error) => {
+                    Err(error) if error.concerns_one_object() => {
                         Some(if bad.is_empty() { error.to_string() } else { format!("chunk {} lies in a damaged block, and nowhere else", wanted.id.short()) })
                     }
                     Err(error) => return Err(error),
@@ -265,16 +265,16 @@ impl Batch {
         };
         let table = match repository.loader.table(repository, &pack) {
             Ok(table) => table,
-            Err(error) if concerns_one_object(&error) => {
+            Err(error) if error.concerns_one_object() => {
                 give_up(placed);
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
         // When the run cannot be read, some of its blocks may still be.
-        let mut bytes = match repository.store.get_range(&table.name(), run.bytes.clone()).map_err(Into::into) {
+        let mut bytes = match repository.store.get_range(&table.name(), run.bytes.clone()).map_err(RepositoryError::from) {
             Ok(bytes) => Some(bytes),
-            Err(error) if concerns_one_object(&error) => None,
+            Err(error) if error.concerns_one_object() => None,
             Err(error) => return Err(error),
         };
         for of_block in placed.chunk_by(|a, b| a.block == b.block) {
@@ -290,7 +290,7 @@ impl Batch {
             };
             match opened {
                 Ok(()) => {}
-                Err(error) if concerns_one_object(&error) => {
+                Err(error) if error.concerns_one_object() => {
                     shared.monitor.note(&error.to_string());
                     give_up(of_block);
                     continue;

@@ -10,7 +10,7 @@ use crate::ops::browse::Place;
 use crate::ops::monitor::Fate;
 use crate::ops::source::Stat;
 use crate::ops::target::{Loss, TargetDir};
-use crate::ops::walk::{Visit, concerns_one_object, extents_of, walk};
+use crate::ops::walk::{Visit, extents_of, walk};
 use crate::store::error::{RepositoryError, Result};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -288,7 +288,7 @@ impl<'a> Walker<'a> {
         for located in extents {
             match located {
                 Ok(located) => self.batch.extent(located, shared.options.sparse),
-                Err(error) if concerns_one_object(&error) => job.fail(shared, &error.to_string()),
+                Err(error) if error.concerns_one_object() => job.fail(shared, &error.to_string()),
                 Err(error) => return Err(error),
             }
             if job.is_failed() {

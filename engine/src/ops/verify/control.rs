@@ -11,7 +11,6 @@ use crate::format::seal::Sealed;
 use crate::format::slot::Slot;
 use crate::format::snapshot::{Forget, Snapshot, Status};
 use crate::ops::monitor::Cancel;
-use crate::ops::walk::concerns_one_object;
 use crate::store::StoreErrorKind;
 use crate::store::error::{RepositoryError, Result};
 use crate::store::repository::{Repository, StoredSnapshot, get_checked};
@@ -83,7 +82,7 @@ impl Control<'_> {
                 Ok(object) => found.push((id, object)),
                 // Removed between listing and reading.
                 Err(RepositoryError::Store(error)) if error.kind == StoreErrorKind::Missing => {}
-                Err(error) if concerns_one_object(&error) => {
+                Err(error) if error.concerns_one_object() => {
                     self.report.fault(DamageKind::Control, &name, &error);
                     if kind == ObjectKind::Index {
                         self.report.blame(DamageKind::Control, &name, &"it is only a hint: nothing is lost by it");

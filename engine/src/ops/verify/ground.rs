@@ -9,7 +9,6 @@ use crate::format::pack::PackKind;
 use crate::format::tree::TreeNode;
 use crate::ops::monitor::{Cancel, Monitor};
 use crate::ops::parallel::{lock, parallel};
-use crate::ops::walk::concerns_one_object;
 use crate::store::error::{RepositoryError, Result};
 use crate::store::load::{BadBlocks, Place, pack_name};
 use crate::store::repository::Repository;
@@ -83,7 +82,7 @@ impl<'a> Ground<'a> {
             }
             let table = match self.repository.loader.table(self.repository, present) {
                 Ok(table) => table,
-                Err(error) if concerns_one_object(&error) => {
+                Err(error) if error.concerns_one_object() => {
                     self.report.fault(DamageKind::Pack, &pack_name(kind, pack.id), &error);
                     why.get_or_insert_with(unusable);
                     continue;
@@ -139,7 +138,7 @@ impl<'a> Ground<'a> {
             };
             let plain = match self.repository.loader.cached_block(self.repository, &place.pack, place.block) {
                 Ok(plain) => plain,
-                Err(error) if concerns_one_object(&error) => {
+                Err(error) if error.concerns_one_object() => {
                     self.report.fault(DamageKind::Pack, &place.pack.name(), &error);
                     lock(&self.bad).insert((place.pack.id, place.block));
                     continue;

@@ -7,7 +7,6 @@ use crate::format::index::IndexedPack;
 use crate::format::pack::{self, BlockRow, END_LENGTH, End, Geometry, PackKind, Table};
 use crate::ops::monitor::Progress;
 use crate::ops::parallel::{lock, parallel};
-use crate::ops::walk::concerns_one_object;
 use crate::store::error::{RepositoryError, Result};
 use crate::store::load::{PackTable, pack_name};
 use rayon::prelude::*;
@@ -25,7 +24,7 @@ fn get(ground: &Ground<'_>, pack: &IndexedPack, range: std::ops::Range<u64>) -> 
     let name = pack_name(pack.kind, pack.id);
     match ground.repository.store.get_range(&name, range).map_err(RepositoryError::from) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if concerns_one_object(&error) => {
+        Err(error) if error.concerns_one_object() => {
             ground.report.fault(DamageKind::Pack, &name, &error);
             Ok(None)
         }
@@ -162,7 +161,7 @@ fn lose_what_lay_in_bad_blocks(ground: &Ground<'_>) -> Result<()> {
         let Some(pack) = ground.present.get(&id) else { continue };
         let table = match ground.repository.loader.table(ground.repository, pack) {
             Ok(table) => table,
-            Err(error) if concerns_one_object(&error) => continue,
+            Err(error) if error.concerns_one_object() => continue,
             Err(error) => return Err(error),
         };
         for chunk in table.table.chunks_of(block) {

@@ -6,7 +6,6 @@ use crate::format::id::{ObjectId, TreeId};
 use crate::format::node::{Content, Extent};
 use crate::format::tree::TreeNode;
 use crate::ops::browse::join;
-use crate::ops::walk::concerns_one_object;
 use crate::store::error::Result;
 use crate::store::repository::StoredSnapshot;
 use std::collections::HashSet;
@@ -60,7 +59,7 @@ fn find_in(ground: &Ground<'_>, snapshot: ObjectId, root: TreeId, clean: &mut Ha
         }
         let node = match ground.repository.tree(id) {
             Ok(node) => node,
-            Err(error) if concerns_one_object(&error) => {
+            Err(error) if error.concerns_one_object() => {
                 mark(&mut dirty);
                 continue;
             }
