@@ -59,6 +59,8 @@ fn replace(session: &Session<'_>, old: &StoredSnapshot, mut new: Snapshot) -> Re
         sequence: old.snapshot.sequence,
         forgotten: repository.host.now(),
         replaced_by: Some(committed.id),
+        record: Some(old.snapshot.encode(None)),
+        session: old.session,
     };
     repository.put_control(ObjectKind::Forget, Sealed::Forget, &forget.encode())?;
     repository.store.barrier()?;
