@@ -5,7 +5,7 @@
 
 mod records;
 
-pub use records::{Change, Key, Node, Object, Side, Snapshot, SnapshotSummary, Statistics, Stats, Tagged};
+pub use records::{Change, ForgetSummary, Key, Node, Object, PruneSummary, Side, Snapshot, SnapshotSummary, Statistics, Stats, Tagged, Verdict};
 
 use super::text;
 use serde::Serialize;
@@ -24,6 +24,7 @@ pub enum Event {
     Note(Note),
     Summary(Summary),
     Snapshot(Snapshot),
+    Verdict(Verdict),
     Node(Node),
     Change(Change),
     Statistics(Statistics),
@@ -116,6 +117,8 @@ pub enum Summary {
     Restore(RestoreSummary),
     Verify(VerifySummary),
     Rewrite(RewriteSummary),
+    Forget(ForgetSummary),
+    Prune(PruneSummary),
 }
 
 /// What a backup did.

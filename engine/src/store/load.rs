@@ -74,7 +74,7 @@ pub struct Place {
 pub type BadBlocks = HashSet<(ObjectId, usize)>;
 
 /// Keeps what was used last, up to a sum of bytes.
-struct Recent<K, V> {
+pub(crate) struct Recent<K, V> {
     entries: HashMap<K, (V, usize)>,
     order: VecDeque<K>,
     bytes: usize,
@@ -82,15 +82,15 @@ struct Recent<K, V> {
 }
 
 impl<K: Copy + Eq + Hash, V: Clone> Recent<K, V> {
-    fn new(bytes_max: usize) -> Self {
+    pub(crate) fn new(bytes_max: usize) -> Self {
         Self { entries: HashMap::new(), order: VecDeque::new(), bytes: 0, bytes_max }
     }
 
-    fn get(&self, key: &K) -> Option<V> {
+    pub(crate) fn get(&self, key: &K) -> Option<V> {
         self.entries.get(key).map(|(value, _)| value.clone())
     }
 
-    fn put(&mut self, key: K, value: V, bytes: usize) {
+    pub(crate) fn put(&mut self, key: K, value: V, bytes: usize) {
         if self.entries.insert(key, (value, bytes)).is_none() {
             self.order.push_back(key);
             self.bytes += bytes;
@@ -251,6 +251,14 @@ impl Loader {
         self.key(repository, pack, row.key)
             .and_then(|key| pack::open_block(repository.keys.repository, pack.kind, &key, row, boxed, out))
             .and_then(|()| pack::check_names(&repository.keys, pack.kind, pack.table.chunks_of(block), &out[start..]))
+            .map_err(|error| RepositoryError::format(format!("{} block {block}", pack.name()), error))
+    }
+
+    /// Checks the seal of a block whose box was read, without taking it apart; uses up `boxed`.
+    pub(crate) fn check_seal(&self, repository: &Repository, pack: &PackTable, block: usize, boxed: &mut [u8]) -> Result<()> {
+        let row = &pack.table.blocks[block];
+        self.key(repository, pack, row.key)
+            .and_then(|key| pack::check_seal(repository.keys.repository, pack.kind, &key, row, boxed))
             .map_err(|error| RepositoryError::format(format!("{} block {block}", pack.name()), error))
     }
 

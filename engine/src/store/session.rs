@@ -2,6 +2,7 @@
 
 use super::error::{RepositoryError, Result};
 use super::load::pack_name;
+use super::needs::packs_needed;
 use super::post_check::{self, PackWriter};
 use super::protocol::{Rules, WriterAnswer};
 use super::repository::{Repository, put_named};
@@ -19,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 /// Size in bytes of packs of trees: small, since they are read at random.
-const META_PACK_BYTES: usize = 4 << 20;
+pub(crate) const META_PACK_BYTES: usize = 4 << 20;
 /// Room reserved for a pack under construction, mostly never touched. Above 32 MiB the C library always maps such a buffer by itself
 /// and gives it back as soon as the pack is put; smaller ones it may keep in its heap.
 const PACK_RESERVE_BYTES: usize = 33 << 20;
@@ -98,6 +99,11 @@ fn add_rows(segment: &mut Segment, pack: IndexedPack, chunks: &[ChunkRow]) {
         pack: number,
         ordinal: ordinal as u16,
     }));
+}
+
+/// Padding that looks random.
+pub(crate) fn fill_padding(padding: &mut [u8], random: &[u8; 32]) {
+    blake3::Hasher::new_keyed(random).finalize_xof().fill(padding);
 }
 
 fn side(kind: PackKind) -> usize {
@@ -276,7 +282,7 @@ impl<'r> Session<'r> {
         if last {
             let length = (open.length() + open.closing_length()) as u64;
             padding.resize((padded_length(length) - length) as usize, 0);
-            blake3::Hasher::new_keyed(&host.random()).finalize_xof().fill(&mut padding);
+            fill_padding(&mut padding, &host.random());
         }
         let (bytes, table) = open.close(&self.repository.keys, &host.random(), &padding).map_err(|error| RepositoryError::format("new pack", error))?;
         let length = bytes.len() as u64;
@@ -338,6 +344,14 @@ impl<'r> Session<'r> {
         let next =
             last.checked_add(1).ok_or_else(|| RepositoryError::Invalid(format!("the numbers of the snapshots of {:?} have come to their end", self.writer)))?;
         Ok((next, Some(id)))
+    }
+
+    /// Relies on every pack that a tree which is there already needs, before anything is put.
+    pub fn rely_on_tree(&self, root: TreeId, cancelled: &dyn Fn() -> bool) -> Result<()> {
+        let packs = packs_needed(self.repository, root, &|pack| self.may_rely(pack), cancelled)?;
+        packs.values().try_for_each(|pack| self.repository.exists(pack))?;
+        lock(&self.relied).extend(packs);
+        Ok(())
     }
 
     /// Puts a snapshot, sees that everything it needs exists, and confirms it. [`Session::finish`] must have returned.

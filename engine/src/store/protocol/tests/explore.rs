@@ -72,10 +72,23 @@ struct Config {
     checkpoint: bool,
     /// The last writer puts the forgotten snapshot again instead of making one from a source.
     undelete: bool,
+    /// How often a writer stores at most, each time under a fresh name.
+    stores: u8,
 }
 
-const PLAIN: Config =
-    Config { writers: 1, sweepers: 1, packs: 1, first: false, forget: false, cover: false, repack: false, condemn: false, checkpoint: false, undelete: false };
+const PLAIN: Config = Config {
+    writers: 1,
+    sweepers: 1,
+    packs: 1,
+    first: false,
+    forget: false,
+    cover: false,
+    repack: false,
+    condemn: false,
+    checkpoint: false,
+    undelete: false,
+    stores: 3,
+};
 
 const WRITERS: usize = 2;
 const SWEEPERS: usize = 2;
@@ -200,7 +213,7 @@ fn step_writer(world: &World, who: usize, config: &Config, rules: Rules, out: &m
                     let hits: Vec<u8> = hits.collect();
                     hits.iter().for_each(|pack| out.push(answer(&|_| {}, relied(*pack))));
                     if hits.is_empty() && !undeletes {
-                        let out_of_names = state.attempt == 3;
+                        let out_of_names = state.attempt == config.stores;
                         out.push(step(&|next| next.writers[who].given_up = out_of_names, 1));
                     } else if hits.is_empty() {
                         out.push(step(&|next| next.writers[who].given_up = true, 1));
@@ -436,7 +449,8 @@ fn configs() -> Vec<Config> {
         Config { writers: 2, ..pair },
         Config { writers: 2, cover: true, ..pair },
         Config { writers: 2, undelete: true, ..pair },
-        Config { writers: 2, sweepers: 2, packs: 0, ..PLAIN },
+        Config { writers: 2, sweepers: 2, packs: 0, stores: 1, ..PLAIN },
+        Config { writers: 2, sweepers: 2, stores: 0, ..PLAIN },
     ]
 }
 
