@@ -24,8 +24,6 @@ pub struct Needed {
     pub box_bytes: u32,
     /// How many chunks it has.
     pub chunks: u32,
-    /// Which of the pack's keys it is sealed under.
-    pub key: u16,
     /// When it was first needed: newer snapshots first.
     pub order: u32,
 }
@@ -35,8 +33,10 @@ pub struct Needed {
 pub struct Use {
     /// The pack.
     pub pack: IndexedPack,
-    /// Bytes of needed chunks, as stored.
-    pub used_bytes: u64,
+    /// Bytes of chunks that are not needed, as stored.
+    pub unused_bytes: u64,
+    /// Bytes of blocks that are not needed at all: what moving the others frees.
+    pub idle_bytes: u64,
     /// Its needed blocks; none: the pack is of no use.
     pub needed: Vec<Needed>,
     /// It stays, whatever is in it: it belongs to a run that may go on.
@@ -75,8 +75,7 @@ fn moved_bytes(used: &Use) -> u64 {
 /// Chooses: all packs of no use; then of the others those that free most for each byte moved, until little enough is unused.
 pub fn plan(uses: &[Use], limits: &Limits) -> Plan {
     let mut plan = Plan { total_bytes: uses.iter().map(|used| used.pack.length).sum(), ..Plan::default() };
-    let unused = |used: &Use| used.pack.length.saturating_sub(used.used_bytes);
-    plan.unused_bytes.0 = uses.iter().map(unused).sum();
+    plan.unused_bytes.0 = uses.iter().map(|used| used.unused_bytes).sum();
     let mut left_bytes = plan.total_bytes;
     let mut left_unused = plan.unused_bytes.0;
     let mut moves: Vec<usize> = Vec::new();
@@ -86,15 +85,15 @@ pub fn plan(uses: &[Use], limits: &Limits) -> Plan {
         if used.needed.is_empty() {
             plan.dead.push(number);
             left_bytes -= used.pack.length;
-            left_unused -= unused(used);
+            left_unused -= used.unused_bytes;
         } else if used.is_swept {
             moves.push(number);
             left_bytes = left_bytes - used.pack.length + moved;
-            left_unused = left_unused.saturating_sub(used.pack.length.saturating_sub(moved));
+            left_unused -= used.idle_bytes;
             plan.moved_bytes += moved;
         } else {
-            let freed = used.pack.length.saturating_sub(moved) as f64;
-            if freed >= GAIN_MIN * used.pack.length as f64 {
+            let freed = used.idle_bytes as f64;
+            if used.idle_bytes > 0 && freed >= GAIN_MIN * used.pack.length as f64 {
                 candidates.push((freed / moved.max(1) as f64, number));
             }
         }
@@ -110,7 +109,7 @@ pub fn plan(uses: &[Use], limits: &Limits) -> Plan {
         }
         plan.moved_bytes += moved;
         left_bytes = left_bytes - length + moved;
-        left_unused -= length - moved;
+        left_unused -= uses[number].idle_bytes;
         moves.push(number);
     }
     plan.unused_bytes.1 = left_unused;

@@ -62,22 +62,23 @@ pub fn uses(repository: &Repository, ground: &Ground, marks: &Marks, needed: &Bi
             let place = &ground.packs[number];
             let any = (0..u64::from(place.chunks)).any(|at| needed.has(place.first_bit + at));
             let is_swept = swept.contains(&place.pack.id);
-            let mut used = Use { pack: place.pack, used_bytes: 0, needed: Vec::new(), stays: false, is_swept };
+            let mut used = Use { pack: place.pack, unused_bytes: place.pack.length, idle_bytes: place.pack.length, needed: Vec::new(), stays: false, is_swept };
             if any {
+                (used.unused_bytes, used.idle_bytes) = (0, 0);
                 let table = ground.table(repository, number as u32)?;
                 for (block, row) in table.table.blocks.iter().enumerate() {
-                    let is_needed = |at: &u32| needed.has(place.first_bit + u64::from(*at));
-                    let plain: u64 =
-                        (row.first_chunk..row.first_chunk + row.chunks).filter(is_needed).map(|at| u64::from(table.table.chunks[at as usize].length)).sum();
+                    let chunks = row.first_chunk..row.first_chunk + row.chunks;
+                    let length = |at: u32| u64::from(table.table.chunks[at as usize].length);
+                    let plain: u64 = chunks.filter(|at| needed.has(place.first_bit + u64::from(*at))).map(length).sum();
                     if plain > 0 {
-                        used.used_bytes += u64::from(row.box_length) * plain / u64::from(row.plain_length.max(1));
+                        used.unused_bytes += u64::from(row.box_length) * (u64::from(row.plain_length) - plain) / u64::from(row.plain_length);
                         let order = marks.order[number][block];
-                        used.needed.push(Needed { block: block as u32, box_bytes: row.box_length, chunks: row.chunks, key: row.key, order });
+                        used.needed.push(Needed { block: block as u32, box_bytes: row.box_length, chunks: row.chunks, order });
+                    } else {
+                        used.idle_bytes += u64::from(row.box_length);
+                        used.unused_bytes += u64::from(row.box_length);
                     }
                 }
-                // Of the frame around the blocks, the part of those that are needed.
-                let boxes: u64 = table.table.blocks.iter().map(|row| u64::from(row.box_length)).sum();
-                used.used_bytes += table.length.saturating_sub(boxes).min(36 * u64::from(place.chunks) + 1024) * used.used_bytes / boxes.max(1);
             }
             lock(&found)[number] = Some(used);
             Ok(())
