@@ -12,6 +12,7 @@ mod keys;
 mod model;
 mod ordering;
 mod output;
+mod prune;
 mod real_trees;
 mod rescue;
 mod restore;

@@ -9,7 +9,7 @@ use crate::format::index::{IndexRow, IndexedPack, Segment};
 use crate::format::layout::{ObjectKind, ObjectName};
 use crate::format::pack::PackKind;
 use crate::format::seal::Sealed;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// More runs than this are merged into one.
@@ -20,7 +20,8 @@ const RUN_ROWS: usize = 4 << 20;
 #[derive(Default)]
 struct State {
     loaded: bool,
-    scanned: bool,
+    /// The segments there were when all packs were asked.
+    scanned: Option<BTreeSet<ObjectId>>,
     runs: Vec<Arc<Run>>,
 }
 
@@ -128,18 +129,19 @@ impl Lookup {
     }
 
     /// The index did not know a chunk that must exist: reads the tables of all packs that no segment speaks of, and checks the
-    /// cached runs against the segments by reading these again. Done once; `false` if it was done before.
+    /// cached runs against the segments by reading these again. Done once for each state of the index, since a prune may move what is looked for
+    /// under our feet; `false` if it was done before.
     pub fn scan(&self, repository: &Repository) -> Result<bool> {
         self.runs(repository)?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        if state.scanned {
+        let segments: BTreeSet<ObjectId> = repository.store.list(ObjectKind::Index)?.into_iter().map(|(id, _)| id).collect();
+        if state.scanned.as_ref() == Some(&segments) {
             return Ok(false);
         }
-        state.scanned = true;
         let mut gathered = Gathered::default();
         let mut covered = HashSet::new();
-        for (id, _) in repository.store.list(ObjectKind::Index)? {
-            if let Ok(segment) = read_segment(repository, id) {
+        for id in &segments {
+            if let Ok(segment) = read_segment(repository, *id) {
                 covered.extend(segment.packs.iter().map(|pack| pack.id));
                 gathered.segment(&segment);
             }
@@ -164,6 +166,7 @@ impl Lookup {
         gathered.rows.sort_unstable();
         gathered.rows.dedup();
         state.runs = vec![Arc::new(Run::in_memory(&gathered.packs, &gathered.rows))];
+        state.scanned = Some(segments);
         Ok(true)
     }
 }

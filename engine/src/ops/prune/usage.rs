@@ -10,7 +10,7 @@ use crate::ops::parallel::{lock, parallel};
 use crate::store::StoreError;
 use crate::store::error::Result;
 use crate::store::load::pack_name;
-use crate::store::repository::{Repository, StoredSnapshot};
+use crate::store::repository::Repository;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Mutex;
 
@@ -89,8 +89,8 @@ pub fn uses(repository: &Repository, ground: &Ground, marks: &Marks, needed: &Bi
 
 /// Lets packs stay that no snapshot needs because their run may go on: of sessions that are not known to have ended, as long as the newest pack of
 /// the session is young by the store's own clock. To delete them would be safe, and would only make that run store everything again.
-pub fn spare_running(repository: &Repository, ground: &Ground, uses: &mut [Use], snapshots: &[StoredSnapshot], grace_seconds: u64) -> Result<()> {
-    let mut ended: HashSet<[u8; 16]> = snapshots.iter().filter_map(|stored| stored.session).collect();
+pub fn spare_running(repository: &Repository, ground: &Ground, uses: &mut [Use], snapshots: &[[u8; 16]], grace_seconds: u64) -> Result<()> {
+    let mut ended: HashSet<[u8; 16]> = snapshots.iter().copied().collect();
     ended.extend(repository.forgotten()?.iter().filter_map(|forget| forget.session));
     ended.insert(MOVED_SESSION);
     let is_open = |number: usize, used: &Use| used.needed.is_empty() && !used.is_swept && !ended.contains(&ground.packs[number].session);
