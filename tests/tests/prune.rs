@@ -47,7 +47,9 @@ fn a_policy_forgets_and_prune_frees_exactly_what_was_said() {
         let mut events = done.events_of("summary");
         for event in &mut events {
             let map = event.as_object_mut().unwrap();
-            ["dry_run", "total_duration", "trees_read"].map(|key| map.remove(key));
+            for key in ["dry_run", "total_duration", "trees_read"] {
+                map.remove(key).unwrap_or_default();
+            }
         }
         events
     };
@@ -85,7 +87,7 @@ fn the_last_good_snapshot_and_pinned_ones_stay() {
     let last = room.snapshots().remove(0);
     room.vault(["forget", &last]).run().code(2).says("last good one");
     room.vault(["forget", "--keep-last", "0"]).run().ok().says("last good one");
-    assert_eq!(room.snapshots(), [last.clone()]);
+    assert_eq!(room.snapshots(), std::slice::from_ref(&last));
     room.vault(["forget"]).run().code(2);
     room.vault(["forget", "--force", &last]).run().ok();
     assert_eq!(room.snapshots().len(), 0);

@@ -43,91 +43,81 @@ impl Counter<'_> {
     }
 }
 
-/// Makes and puts the packs, a few at a time.
-pub fn repack(
-    repository: &Repository,
-    ground: &Ground,
-    uses: &[Use],
-    kind: PackKind,
-    packs: &[Vec<Moved>],
-    threads: usize,
-    counter: &Counter<'_>,
-    out: &mut Repacked,
-) -> Result<()> {
-    let found = Mutex::new(std::mem::take(out));
-    let done = parallel(threads, packs.len(), Vec::new, |scratch, at| {
-        if counter.cancel.is_cancelled() {
-            return Err(RepositoryError::Cancelled);
-        }
-        let last = at + 1 == packs.len();
-        let Some((bytes, bad)) = build(repository, ground, uses, kind, &packs[at], last, scratch, counter)? else { return Ok(()) };
-        let mut pack = None;
-        if let Some(bytes) = bytes {
-            let object = if kind == PackKind::Data { ObjectKind::DataPack } else { ObjectKind::MetaPack };
-            let length = bytes.len() as u64;
-            pack = Some(IndexedPack { id: put_named(&*repository.store, object, bytes)?, kind, length });
-        }
-        let mut found = lock(&found);
-        found.put.extend(pack);
-        found.bad.extend(bad);
-        Ok(())
-    });
-    *out = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    done
+/// Moves blocks; what all of it needs.
+pub struct Mover<'a> {
+    pub repository: &'a Repository,
+    pub ground: &'a Ground,
+    pub uses: &'a [Use],
+    pub counter: Counter<'a>,
 }
 
-type Built = (Option<Vec<u8>>, Vec<ObjectId>);
-
-#[allow(clippy::too_many_arguments)] // one call, its parts named
-fn build(
-    repository: &Repository,
-    ground: &Ground,
-    uses: &[Use],
-    kind: PackKind,
-    blocks: &[Moved],
-    last: bool,
-    scratch: &mut Vec<u8>,
-    counter: &Counter<'_>,
-) -> Result<Option<Built>> {
-    let capacity: usize = blocks.iter().map(|(_, block)| block.box_bytes as usize + 36 * block.chunks as usize + 32).sum::<usize>() + (64 << 10);
-    let mut builder = PackBuilder::for_moved(kind, capacity);
-    let mut bad = Vec::new();
-    let mut at = 0;
-    while at < blocks.len() {
-        let (number, first) = blocks[at];
-        let table = ground.table(repository, number as u32)?;
-        let start = table.table.blocks[first.block as usize].offset;
-        let mut end = at + 1;
-        let end_of = |moved: &Moved| {
-            let row = &table.table.blocks[moved.1.block as usize];
-            row.offset + u64::from(row.box_length)
-        };
-        while end < blocks.len() && blocks[end].0 == number && blocks[end].1.block == blocks[end - 1].1.block + 1 && end_of(&blocks[end]) - start <= RUN_BYTES {
-            end += 1;
-        }
-        let run = &blocks[at..end];
-        at = end;
-        match take(repository, &table, run, start..end_of(&run[run.len() - 1]), scratch, &mut builder) {
-            Ok(bytes) => counter.add(bytes),
-            Err(error) if error.concerns_one_object() => {
-                counter.monitor.problem(table.name().path().as_bytes(), &error.to_string());
-                bad.push(uses[number].pack.id);
+impl Mover<'_> {
+    /// Makes and puts packs of a kind, a few at a time.
+    pub fn repack(&self, kind: PackKind, packs: &[Vec<Moved>], threads: usize, out: &mut Repacked) -> Result<()> {
+        let found = Mutex::new(std::mem::take(out));
+        let done = parallel(threads, packs.len(), Vec::new, |scratch, at| {
+            if self.counter.cancel.is_cancelled() {
+                return Err(RepositoryError::Cancelled);
             }
-            Err(error) => return Err(error),
+            let (bytes, bad) = self.build(kind, &packs[at], at + 1 == packs.len(), scratch)?;
+            let mut pack = None;
+            if let Some(bytes) = bytes {
+                let object = if kind == PackKind::Data { ObjectKind::DataPack } else { ObjectKind::MetaPack };
+                let length = bytes.len() as u64;
+                pack = Some(IndexedPack { id: put_named(&*self.repository.store, object, bytes)?, kind, length });
+            }
+            let mut found = lock(&found);
+            found.put.extend(pack);
+            found.bad.extend(bad);
+            Ok(())
+        });
+        *out = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        done
+    }
+
+    /// A pack of these blocks, unless none of them is whole; and the packs of those that are not.
+    fn build(&self, kind: PackKind, blocks: &[Moved], last: bool, scratch: &mut Vec<u8>) -> Result<(Option<Vec<u8>>, Vec<ObjectId>)> {
+        let capacity: usize = blocks.iter().map(|(_, block)| block.box_bytes as usize + 36 * block.chunks as usize + 32).sum::<usize>() + (64 << 10);
+        let mut builder = PackBuilder::for_moved(kind, capacity);
+        let mut bad = Vec::new();
+        let mut at = 0;
+        while at < blocks.len() {
+            let (number, first) = blocks[at];
+            let table = self.ground.table(self.repository, number as u32)?;
+            let start = table.table.blocks[first.block as usize].offset;
+            let end_of = |moved: &Moved| {
+                let row = &table.table.blocks[moved.1.block as usize];
+                row.offset + u64::from(row.box_length)
+            };
+            let follows = |end: usize| blocks[end].0 == number && blocks[end].1.block == blocks[end - 1].1.block + 1;
+            let mut end = at + 1;
+            while end < blocks.len() && follows(end) && end_of(&blocks[end]) - start <= RUN_BYTES {
+                end += 1;
+            }
+            let run = &blocks[at..end];
+            at = end;
+            match take(self.repository, &table, run, start..end_of(&run[run.len() - 1]), scratch, &mut builder) {
+                Ok(bytes) => self.counter.add(bytes),
+                Err(error) if error.concerns_one_object() => {
+                    self.counter.monitor.problem(table.name().path().as_bytes(), &error.to_string());
+                    bad.push(self.uses[number].pack.id);
+                }
+                Err(error) => return Err(error),
+            }
         }
+        if builder.chunks() == 0 {
+            return Ok((None, bad));
+        }
+        let host = &*self.repository.host;
+        let mut padding = Vec::new();
+        if last {
+            let length = (builder.length() + builder.closing_length()) as u64;
+            padding.resize((padded_length(length) - length) as usize, 0);
+            crate::store::session::fill_padding(&mut padding, &host.random());
+        }
+        let (bytes, _) = builder.close(&self.repository.keys, &host.random(), &padding).map_err(|error| RepositoryError::format("new pack", error))?;
+        Ok((Some(bytes), bad))
     }
-    if builder.chunks() == 0 {
-        return Ok(Some((None, bad)));
-    }
-    let host = &*repository.host;
-    let mut padding = Vec::new();
-    if last {
-        let length = (builder.length() + builder.closing_length()) as u64;
-        padding.resize((padded_length(length) - length) as usize, 0);
-        crate::store::session::fill_padding(&mut padding, &host.random());
-    }
-    let (bytes, _) = builder.close(&repository.keys, &host.random(), &padding).map_err(|error| RepositoryError::format("new pack", error))?;
-    Ok(Some((Some(bytes), bad)))
 }
 
 /// Reads neighbouring blocks and appends those whose seals are right.
