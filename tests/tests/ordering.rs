@@ -184,7 +184,9 @@ fn the_post_check_looks_for_sweeps_first_and_then_at_every_new_pack() {
     run(&world.repository, world.source.path());
     let calls = world.store.take();
     let at = |call| calls.iter().position(|found| *found == call).unwrap_or_else(|| panic!("{call:?} is missing"));
-    let (snapshot, sweeps, confirmation) = (at(Call::Put(ObjectKind::Snapshot)), at(Call::List(ObjectKind::Sweep)), at(Call::Put(ObjectKind::Confirmation)));
+    let (snapshot, confirmation) = (at(Call::Put(ObjectKind::Snapshot)), at(Call::Put(ObjectKind::Confirmation)));
+    let sweeps = calls.iter().rposition(|found| *found == Call::List(ObjectKind::Sweep)).unwrap();
+    assert!(at(Call::List(ObjectKind::Sweep)) < at(Call::Put(ObjectKind::DataPack)), "looked for before anything is relied on, too");
     assert!(snapshot < sweeps);
     for kind in [ObjectKind::DataPack, ObjectKind::MetaPack] {
         let looked = calls.iter().rposition(|found| *found == Call::Stat(kind)).unwrap();

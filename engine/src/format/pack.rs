@@ -514,16 +514,31 @@ impl PackBuilder {
         Self { kind, bytes, table, offset: END_LENGTH as u64 }
     }
 
-    /// Appends a block of another pack as it is: its row, its wrapped key, its chunks and its box.
-    pub fn push_moved(&mut self, row: &BlockRow, key: &WrappedKey, chunks: &[ChunkRow], boxed: &[u8]) {
+    /// The number of a wrapped key, which is taken up if it is new.
+    fn number_of(&mut self, key: &WrappedKey) -> u16 {
         let number = self.table.keys.iter().position(|known| known == key).unwrap_or_else(|| {
             self.table.keys.push(key.clone());
             self.table.keys.len() - 1
         });
-        self.table.blocks.push(BlockRow { offset: self.offset, first_chunk: self.table.chunks.len() as u32, key: number as u16, ..*row });
+        number as u16
+    }
+
+    /// Appends a block of another pack as it is: its row, its wrapped key, its chunks and its box.
+    pub fn push_moved(&mut self, row: &BlockRow, key: &WrappedKey, chunks: &[ChunkRow], boxed: &[u8]) {
+        let key = self.number_of(key);
+        self.table.blocks.push(BlockRow { offset: self.offset, first_chunk: self.table.chunks.len() as u32, key, ..*row });
         self.offset += boxed.len() as u64;
         self.table.chunks.extend_from_slice(chunks);
         self.bytes.extend_from_slice(boxed);
+    }
+
+    /// Appends a block that was sealed under this key.
+    pub fn push_under(&mut self, block: &SealedBlock, key: &WrappedKey) {
+        let key = self.number_of(key);
+        self.push(block);
+        if let Some(row) = self.table.blocks.last_mut() {
+            row.key = key;
+        }
     }
 
     /// Length so far in bytes, without table and footer.

@@ -15,7 +15,7 @@ use crate::format::layout::{ObjectKind, ObjectName};
 use crate::store::error::{RepositoryError, Result};
 use crate::store::repository::{Repository, StoredSnapshot};
 use crate::store::sweeps;
-use ground::Ground;
+use ground::{Bits, Ground};
 use mark::{Marks, Walk};
 use plan::{Limits, Plan, Use};
 use std::collections::BTreeSet;
@@ -90,6 +90,7 @@ struct Prune<'a> {
     cancel: &'a Cancel,
     ground: Ground,
     marks: Marks,
+    needed: Bits,
     uses: Vec<Use>,
     outcome: PruneOutcome,
 }
@@ -158,7 +159,7 @@ pub fn prune(repository: &Repository, options: &PruneOptions, monitor: &dyn Moni
         temporary_bytes: repository.store.sweep_temporary(options.grace.as_secs(), options.dry_run)?,
         ..PruneOutcome::default()
     };
-    let mut prune = Prune { repository, options, monitor, cancel, ground, marks, uses, outcome };
+    let mut prune = Prune { repository, options, monitor, cancel, ground, marks, needed, uses, outcome };
     if options.dry_run {
         let deleted = plan.dead.len() + plan.rounds.iter().map(Vec::len).sum::<usize>();
         prune.outcome.deleted = (deleted as u64, plan.freed_bytes);

@@ -52,6 +52,11 @@ impl OpenBlock {
         self.plain.len()
     }
 
+    /// The plaintext and its chunks.
+    pub fn into_parts(self) -> (Vec<u8>, Vec<ChunkRow>) {
+        (self.plain, self.chunks)
+    }
+
     /// Whether it holds nothing.
     pub fn is_empty(&self) -> bool {
         self.chunks.is_empty()

@@ -22,10 +22,24 @@ pub struct Needed {
     pub block: u32,
     /// Length of its box in bytes.
     pub box_bytes: u32,
+    /// How much of that holds chunks that are not needed.
+    pub unused_bytes: u32,
     /// How many chunks it has.
     pub chunks: u32,
     /// When it was first needed: newer snapshots first.
     pub order: u32,
+}
+
+impl Needed {
+    /// Less than half of it is needed: it does not move as it is, its needed chunks go into new blocks.
+    pub fn is_thin(&self) -> bool {
+        2 * u64::from(self.unused_bytes) > u64::from(self.box_bytes)
+    }
+
+    /// What moves of it, in bytes; for a thin one an estimate.
+    pub fn moved_bytes(&self) -> u64 {
+        u64::from(if self.is_thin() { self.box_bytes - self.unused_bytes } else { self.box_bytes })
+    }
 }
 
 /// What is used of a pack.
@@ -69,7 +83,12 @@ pub struct Plan {
 const GAIN_MIN: f64 = 0.02;
 
 fn moved_bytes(used: &Use) -> u64 {
-    used.needed.iter().map(|block| u64::from(block.box_bytes)).sum()
+    used.needed.iter().map(Needed::moved_bytes).sum()
+}
+
+/// What is unused in a pack and goes if it is moved.
+fn freed_bytes(used: &Use) -> u64 {
+    used.idle_bytes + used.needed.iter().filter(|block| block.is_thin()).map(|block| u64::from(block.unused_bytes)).sum::<u64>()
 }
 
 /// Chooses: all packs of no use; then of the others those that free most for each byte moved, until little enough is unused.
@@ -89,11 +108,11 @@ pub fn plan(uses: &[Use], limits: &Limits) -> Plan {
         } else if used.is_swept {
             moves.push(number);
             left_bytes = left_bytes - used.pack.length + moved;
-            left_unused -= used.idle_bytes;
+            left_unused -= freed_bytes(used);
             plan.moved_bytes += moved;
         } else {
-            let freed = used.idle_bytes as f64;
-            if used.idle_bytes > 0 && freed >= GAIN_MIN * used.pack.length as f64 {
+            let freed = freed_bytes(used) as f64;
+            if freed > 0.0 && freed >= GAIN_MIN * used.pack.length as f64 {
                 candidates.push((freed / moved.max(1) as f64, number));
             }
         }
@@ -109,7 +128,7 @@ pub fn plan(uses: &[Use], limits: &Limits) -> Plan {
         }
         plan.moved_bytes += moved;
         left_bytes = left_bytes - length + moved;
-        left_unused -= uses[number].idle_bytes;
+        left_unused -= freed_bytes(&uses[number]);
         moves.push(number);
     }
     plan.unused_bytes.1 = left_unused;
@@ -141,7 +160,7 @@ pub fn new_packs(uses: &[Use], round: &[usize], kind: PackKind, size_bytes: u64)
     let mut packs: Vec<Vec<Moved>> = Vec::new();
     let (mut bytes, mut chunks) = (0u64, 0usize);
     for moved in blocks {
-        let (own_bytes, own_chunks) = (u64::from(moved.1.box_bytes) + 36 * u64::from(moved.1.chunks), moved.1.chunks as usize);
+        let (own_bytes, own_chunks) = (moved.1.moved_bytes() + 36 * u64::from(moved.1.chunks), moved.1.chunks as usize);
         let fits = |pack: &&mut Vec<Moved>| bytes + own_bytes <= size_bytes && chunks + own_chunks <= CHUNKS_MAX && pack.len() < KEYS_MAX;
         match packs.last_mut().filter(fits) {
             Some(pack) => {

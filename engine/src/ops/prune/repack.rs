@@ -1,17 +1,21 @@
 //! Moves blocks as they are into new packs: not taken apart, not sealed again, only their seals checked, so that no damage is copied for good.
+//! Only a block of which less than half is needed is opened, and its needed chunks share new blocks.
 
-use super::ground::Ground;
+use super::ground::{Bits, Ground};
 use super::plan::{Moved, Use};
+use crate::format::compress::Compression;
 use crate::format::id::ObjectId;
 use crate::format::index::IndexedPack;
+use crate::format::keys::{KeyClass, SessionKey};
 use crate::format::layout::ObjectKind;
-use crate::format::pack::{PackBuilder, PackKind};
+use crate::format::pack::{PackBuilder, PackKind, seal_block};
 use crate::format::seal::padded_length;
 use crate::ops::monitor::{Cancel, Monitor, Progress};
 use crate::ops::parallel::{lock, parallel};
 use crate::store::error::{RepositoryError, Result};
-use crate::store::load::PackTable;
+use crate::store::load::{PackTable, pack_name};
 use crate::store::repository::{Repository, put_named};
+use crate::store::session::{DATA_BLOCK_BYTES, OpenBlock, TREE_BLOCK_BYTES};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -48,7 +52,17 @@ pub struct Mover<'a> {
     pub repository: &'a Repository,
     pub ground: &'a Ground,
     pub uses: &'a [Use],
+    pub needed: &'a Bits,
+    /// Seal new blocks of data, and of trees.
+    pub keys: [SessionKey; 2],
     pub counter: Counter<'a>,
+}
+
+/// Fresh keys for new blocks.
+pub fn fresh_keys(repository: &Repository, host: &str) -> [SessionKey; 2] {
+    let dice = &*repository.host;
+    let session = dice.random();
+    [KeyClass::Data, KeyClass::Tree].map(|class| repository.keys.session_key(class, &session, host, &dice.random(), &dice.random()))
 }
 
 impl Mover<'_> {
@@ -80,16 +94,29 @@ impl Mover<'_> {
         let capacity: usize = blocks.iter().map(|(_, block)| block.box_bytes as usize + 36 * block.chunks as usize + 32).sum::<usize>() + (64 << 10);
         let mut builder = PackBuilder::for_moved(kind, capacity);
         let mut bad = Vec::new();
+        let mut open = OpenBlock::default();
         let mut at = 0;
         while at < blocks.len() {
             let (number, first) = blocks[at];
             let table = self.ground.table(self.repository, number as u32)?;
+            if first.is_thin() {
+                at += 1;
+                match self.thin(&table, number, first.block as usize, &mut open) {
+                    Ok(()) => self.counter.add(first.moved_bytes()),
+                    Err(error) if error.concerns_one_object() => self.blame(&error, number, &mut bad),
+                    Err(error) => return Err(error),
+                }
+                if open.length() >= if kind == PackKind::Data { DATA_BLOCK_BYTES } else { TREE_BLOCK_BYTES } {
+                    self.seal(kind, std::mem::take(&mut open), &mut builder);
+                }
+                continue;
+            }
             let start = table.table.blocks[first.block as usize].offset;
             let end_of = |moved: &Moved| {
                 let row = &table.table.blocks[moved.1.block as usize];
                 row.offset + u64::from(row.box_length)
             };
-            let follows = |end: usize| blocks[end].0 == number && blocks[end].1.block == blocks[end - 1].1.block + 1;
+            let follows = |end: usize| blocks[end].0 == number && blocks[end].1.block == blocks[end - 1].1.block + 1 && !blocks[end].1.is_thin();
             let mut end = at + 1;
             while end < blocks.len() && follows(end) && end_of(&blocks[end]) - start <= RUN_BYTES {
                 end += 1;
@@ -98,13 +125,11 @@ impl Mover<'_> {
             at = end;
             match take(self.repository, &table, run, start..end_of(&run[run.len() - 1]), scratch, &mut builder) {
                 Ok(bytes) => self.counter.add(bytes),
-                Err(error) if error.concerns_one_object() => {
-                    self.counter.monitor.problem(table.name().path().as_bytes(), &error.to_string());
-                    bad.push(self.uses[number].pack.id);
-                }
+                Err(error) if error.concerns_one_object() => self.blame(&error, number, &mut bad),
                 Err(error) => return Err(error),
             }
         }
+        self.seal(kind, open, &mut builder);
         if builder.chunks() == 0 {
             return Ok((None, bad));
         }
@@ -117,6 +142,39 @@ impl Mover<'_> {
         }
         let (bytes, _) = builder.close(&self.repository.keys, &host.random(), &padding).map_err(|error| RepositoryError::format("new pack", error))?;
         Ok((Some(bytes), bad))
+    }
+
+    fn blame(&self, error: &RepositoryError, number: usize, bad: &mut Vec<ObjectId>) {
+        let pack = self.uses[number].pack;
+        self.counter.monitor.problem(pack_name(pack.kind, pack.id).path().as_bytes(), &error.to_string());
+        bad.push(pack.id);
+    }
+
+    /// Takes the needed chunks out of a block.
+    fn thin(&self, table: &PackTable, number: usize, block: usize, open: &mut OpenBlock) -> Result<()> {
+        let plain = self.repository.loader.block(self.repository, table, block)?;
+        let first_bit = self.ground.packs[number].first_bit + u64::from(table.table.blocks[block].first_chunk);
+        let mut start = 0;
+        for (at, chunk) in table.table.chunks_of(block).iter().enumerate() {
+            let end = start + chunk.length as usize;
+            if self.needed.has(first_bit + at as u64) {
+                open.push(chunk.id.0, &plain[start..end]);
+            }
+            start = end;
+        }
+        Ok(())
+    }
+
+    fn seal(&self, kind: PackKind, block: OpenBlock, builder: &mut PackBuilder) {
+        if block.is_empty() {
+            return;
+        }
+        let repository = self.repository;
+        let key = &self.keys[if kind == PackKind::Data { 0 } else { 1 }];
+        let (plain, chunks) = block.into_parts();
+        let cipher = repository.config.cipher;
+        let sealed = seal_block(repository.keys.repository, kind, &key.seal, cipher, Compression::default(), &repository.host.random(), &plain, chunks);
+        builder.push_under(&sealed, &key.wrapped);
     }
 }
 

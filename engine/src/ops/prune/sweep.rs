@@ -2,7 +2,7 @@
 
 use super::ground::{Copy, listed};
 use super::mark::Walk;
-use super::repack::{Counter, Mover, Repacked};
+use super::repack::{Counter, Mover, Repacked, fresh_keys};
 use super::{Prune, plan, roots, segments, usage};
 use crate::format::id::ObjectId;
 use crate::format::layout::{ObjectKind, ObjectName};
@@ -165,7 +165,8 @@ fn move_round(prune: &mut Prune<'_>, round: &[usize], total_bytes: u64) -> Resul
     let repository = prune.repository;
     let mut repacked = Repacked::default();
     let counter = Counter { monitor: prune.monitor, cancel: prune.cancel, moved: AtomicU64::new(prune.outcome.put.1), total: total_bytes };
-    let mover = Mover { repository, ground: &prune.ground, uses: &prune.uses, counter };
+    let keys = fresh_keys(repository, &prune.options.host);
+    let mover = Mover { repository, ground: &prune.ground, uses: &prune.uses, needed: &prune.needed, keys, counter };
     for kind in KINDS {
         let packs = plan::new_packs(&prune.uses, round, kind, size_of(repository, kind));
         mover.repack(kind, &packs, prune.options.threads, &mut repacked)?;

@@ -71,9 +71,10 @@ pub fn uses(repository: &Repository, ground: &Ground, marks: &Marks, needed: &Bi
                     let length = |at: u32| u64::from(table.table.chunks[at as usize].length);
                     let plain: u64 = chunks.filter(|at| needed.has(place.first_bit + u64::from(*at))).map(length).sum();
                     if plain > 0 {
-                        used.unused_bytes += u64::from(row.box_length) * (u64::from(row.plain_length) - plain) / u64::from(row.plain_length);
-                        let order = marks.order[number][block];
-                        used.needed.push(Needed { block: block as u32, box_bytes: row.box_length, chunks: row.chunks, order });
+                        let unused = u64::from(row.box_length) * (u64::from(row.plain_length) - plain) / u64::from(row.plain_length);
+                        used.unused_bytes += unused;
+                        let (box_bytes, order) = (row.box_length, marks.order[number][block]);
+                        used.needed.push(Needed { block: block as u32, box_bytes, unused_bytes: unused as u32, chunks: row.chunks, order });
                     } else {
                         used.idle_bytes += u64::from(row.box_length);
                         used.unused_bytes += u64::from(row.box_length);
