@@ -127,7 +127,9 @@ impl Store for DirectoryStore {
         // `fs` writes to a temporary file, syncs it and renames it; the folder's entry is the barrier's.
         self.runtime.block_on(self.operator.write(&name.path(), bytes)).map_err(|error| {
             self.tidy_up(name);
-            translate(name, &error)
+            let error = translate(name, &error);
+            // What is not there is the temporary file, which somebody took for a leftover: nothing of ours is missing.
+            if error.kind == StoreErrorKind::Missing { StoreError { kind: StoreErrorKind::Transient, ..error } } else { error }
         })?;
         self.touch(name);
         Ok(())
@@ -180,9 +182,9 @@ impl Store for DirectoryStore {
     }
 
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
-        match self.runtime.block_on(self.operator.delete(&name.path())) {
+        match self.runtime.block_on(self.operator.delete(&name.path())).map_err(|error| translate(name, &error)) {
             // `fs` looks before it deletes: another program may have been faster.
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(translate(name, &error)),
+            Err(error) if error.kind != StoreErrorKind::Missing => return Err(error),
             _ => {}
         }
         self.touch(name);

@@ -31,9 +31,9 @@ pub struct Needed {
 }
 
 impl Needed {
-    /// Less than half of it is needed: it does not move as it is, its needed chunks go into new blocks.
+    /// More than a quarter of it is not needed: it does not move as it is, its needed chunks go into new blocks.
     pub fn is_thin(&self) -> bool {
-        2 * u64::from(self.unused_bytes) > u64::from(self.box_bytes)
+        4 * u64::from(self.unused_bytes) > u64::from(self.box_bytes)
     }
 
     /// What moves of it, in bytes; for a thin one an estimate.

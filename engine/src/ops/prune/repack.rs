@@ -1,5 +1,5 @@
 //! Moves blocks as they are into new packs: not taken apart, not sealed again, only their seals checked, so that no damage is copied for good.
-//! Only a block of which less than half is needed is opened, and its needed chunks share new blocks.
+//! Only a block of which more than a quarter is not needed is opened, and its needed chunks share new blocks.
 
 use super::ground::{Bits, Ground};
 use super::plan::{Moved, Use};
@@ -98,7 +98,14 @@ impl Mover<'_> {
         let mut at = 0;
         while at < blocks.len() {
             let (number, first) = blocks[at];
-            let table = self.ground.table(self.repository, number as u32)?;
+            let table = match self.ground.table(self.repository, number as u32) {
+                Err(error) if error.is_gone() => {
+                    self.blame(&error, number, &mut bad);
+                    at += 1;
+                    continue;
+                }
+                table => table?,
+            };
             if first.is_thin() {
                 at += 1;
                 match self.thin(&table, number, first.block as usize, &mut open) {
@@ -146,7 +153,10 @@ impl Mover<'_> {
 
     fn blame(&self, error: &RepositoryError, number: usize, bad: &mut Vec<ObjectId>) {
         let pack = self.uses[number].pack;
-        self.counter.monitor.problem(pack_name(pack.kind, pack.id).path().as_bytes(), &error.to_string());
+        // One that another sweeper took is no problem.
+        if !error.is_gone() {
+            self.counter.monitor.problem(pack_name(pack.kind, pack.id).path().as_bytes(), &error.to_string());
+        }
         bad.push(pack.id);
     }
 
