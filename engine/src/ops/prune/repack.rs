@@ -180,7 +180,8 @@ impl Mover<'_> {
             return;
         }
         let repository = self.repository;
-        let key = &self.keys[if kind == PackKind::Data { 0 } else { 1 }];
+        let [data, trees] = &self.keys;
+        let key = if kind == PackKind::Data { data } else { trees };
         let (plain, chunks) = block.into_parts();
         let cipher = repository.config.cipher;
         let sealed = seal_block(repository.keys.repository, kind, &key.seal, cipher, Compression::default(), &repository.host.random(), &plain, chunks);
