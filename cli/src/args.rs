@@ -146,7 +146,7 @@ mod tests {
             "vault backup --stdin --stdin-filename db.sql",
             "vault backup --stdin-filename db.sql --stdin-from-command -- pg_dump --clean db",
             "vault backup --files-from a --files-from-verbatim b --files-from-raw c",
-            "vault backup --skip-if-unchanged --parent abcd --compression max --pack-size 16M --read-concurrency 4 --ignore-inode --ignore-ctime .",
+            "vault backup --skip-if-unchanged --parent abcd --compression max --pack-size 16M --read-concurrency 4 --memory-limit 128M --ignore-inode --ignore-ctime .",
             "vault restore latest:/home -t /tmp/x -i *.rs --overwrite if-changed --delete --dry-run --verify --no-sparse",
             "vault -r /r --json snapshots --host h --path /home --tag a --latest 3",
             "vault check --read-data",

@@ -10,6 +10,7 @@ pub use records::{Change, Key, Node, Object, Side, Snapshot, SnapshotSummary, St
 use super::text;
 use serde::Serialize;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use vault_engine::format::id::hex;
 
@@ -135,6 +136,7 @@ pub struct BackupSummary {
     pub bytes_read: u64,
     pub error_count: u64,
     pub total_duration: f64,
+    pub stage_seconds: BTreeMap<&'static str, f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -103,6 +103,10 @@ impl Monitor for Screen {
         self.shared.total_known.store(progress.total_known, Relaxed);
     }
 
+    fn wants_entries(&self) -> bool {
+        self.shared.name_wanted.load(Relaxed) || self.shared.output.verbose > 0 || self.shared.activity.lists_removed
+    }
+
     fn entry(&self, path: &[u8], fate: Fate, size_bytes: u64) {
         let shared = &self.shared;
         if shared.name_wanted.load(Relaxed)

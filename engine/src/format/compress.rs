@@ -2,7 +2,8 @@
 
 use super::error::{FormatError, Result};
 use std::cell::RefCell;
-use zstd_safe::{CCtx, CParameter, DCtx};
+use std::io::Cursor;
+use zstd_safe::{CCtx, CParameter, DCtx, WriteBuf};
 
 /// How bytes were stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +65,7 @@ fn window_of(frame: &[u8], plain_length: usize) -> Option<u64> {
     Some(if descriptor & 0x20 == 0 { base + base / 8 * u64::from(window & 7) } else { plain_length as u64 })
 }
 
-fn compress_slice(level: i32, plain: &[u8], out: &mut [u8]) -> Option<usize> {
+fn compress_into<C: WriteBuf + ?Sized>(level: i32, plain: &[u8], out: &mut C) -> Option<usize> {
     COMPRESSOR.with_borrow_mut(|context| {
         context.set_parameter(CParameter::CompressionLevel(level)).ok()?;
         context.set_parameter(CParameter::ChecksumFlag(false)).ok()?;
@@ -81,7 +82,7 @@ fn looks_incompressible(plain: &[u8]) -> bool {
     let step = (plain.len() - SAMPLE_LENGTH) / 2;
     (0..3).all(|n| {
         let sample = &plain[n * step..n * step + SAMPLE_LENGTH];
-        compress_slice(-1, sample, &mut out).is_none_or(|length| length > SAMPLE_LENGTH - SAMPLE_LENGTH / SAMPLE_GAIN)
+        compress_into(-1, sample, &mut out[..]).is_none_or(|length| length > SAMPLE_LENGTH - SAMPLE_LENGTH / SAMPLE_GAIN)
     })
 }
 
@@ -92,10 +93,12 @@ pub fn compress(plain: &[u8], compression: Compression, out: &mut Vec<u8>) -> Me
         && plain.len() > 64
         && !looks_incompressible(plain)
     {
-        // Room for less than the input only: what does not shrink is not wanted.
-        out.resize(start + plain.len() - plain.len() / 64 - 1, 0);
-        if let Some(length) = compress_slice(level, plain, &mut out[start..]) {
-            out.truncate(start + length);
+        // zstd writes behind what is there, into room that nobody has to clear first.
+        out.reserve(zstd_safe::compress_bound(plain.len()));
+        let mut behind = Cursor::new(&mut *out);
+        behind.set_position(start as u64);
+        // What does not shrink is not wanted.
+        if compress_into(level, plain, &mut behind).is_some_and(|length| length < plain.len() - plain.len() / 64) {
             return Method::Zstd;
         }
         out.truncate(start);

@@ -407,26 +407,30 @@ fn block_extra(method: u8, plain_length: u32) -> [u8; 5] {
     [method, length[0], length[1], length[2], length[3]]
 }
 
-/// Compresses and seals the chunks whose plaintexts lie back to back in `plain`. `random` are fresh random bytes.
-#[allow(clippy::too_many_arguments)] // each is one thing that the seal binds or needs; no two belong together
-pub fn seal_block(
-    repository: RepositoryId,
-    kind: PackKind,
-    key: &SealKey,
-    cipher: Cipher,
-    compression: Compression,
-    random: &[u8; 32],
-    plain: &[u8],
-    chunks: Vec<ChunkRow>,
-) -> SealedBlock {
-    debug_assert_eq!(chunks.iter().map(|chunk| chunk.length as usize).sum::<usize>(), plain.len());
-    let plain_length = u32::try_from(plain.len()).expect("a block is far below 4 GiB");
-    let mut bytes = Vec::with_capacity(plain.len() + OVERHEAD);
-    bytes.resize(NONCE_LENGTH, 0);
-    let method = compress::compress(plain, compression, &mut bytes);
-    key.seal_in_place(repository, kind.sealed_block(), cipher, &block_extra(method as u8, plain_length), random, &mut bytes);
-    bytes.shrink_to_fit();
-    SealedBlock { bytes, plain_length, chunks, method, cipher }
+/// A block whose plaintext is compressed, or found not worth it; to be sealed.
+pub struct CompressedBlock {
+    /// Room for the nonce, then what is to be sealed.
+    bytes: Vec<u8>,
+    plain_length: u32,
+    method: Method,
+}
+
+impl CompressedBlock {
+    /// Compresses `plain`. `buffer` is used again for the box; what is in it is lost.
+    pub fn new(plain: &[u8], compression: Compression, mut buffer: Vec<u8>) -> Self {
+        let plain_length = u32::try_from(plain.len()).expect("a block is far below 4 GiB");
+        buffer.clear();
+        buffer.resize(NONCE_LENGTH, 0);
+        let method = compress::compress(plain, compression, &mut buffer);
+        Self { bytes: buffer, plain_length, method }
+    }
+
+    /// Seals it. `chunks` are those whose plaintexts lie back to back in it; `random` are fresh random bytes.
+    pub fn seal(mut self, repository: RepositoryId, kind: PackKind, key: &SealKey, cipher: Cipher, random: &[u8; 32], chunks: Vec<ChunkRow>) -> SealedBlock {
+        debug_assert_eq!(chunks.iter().map(|chunk| u64::from(chunk.length)).sum::<u64>(), u64::from(self.plain_length));
+        key.seal_in_place(repository, kind.sealed_block(), cipher, &block_extra(self.method as u8, self.plain_length), random, &mut self.bytes);
+        SealedBlock { bytes: self.bytes, plain_length: self.plain_length, chunks, method: self.method, cipher }
+    }
 }
 
 /// Opens the block described by `row`, whose box is `boxed` (its bytes are used up); appends the plaintext to `out`.
@@ -575,7 +579,8 @@ mod tests {
         let mut builder = PackBuilder::new(PackKind::Data, [3; 16], &key, 0);
         for plains in [vec![&b"one"[..], b"three"], vec![&[0; 5000][..]]] {
             let chunks = plains.iter().map(|plain| ChunkRow { id: ring.name_data(plain), length: plain.len() as u32 }).collect();
-            let block = seal_block(ring.repository, PackKind::Data, &key.seal, Cipher::Aes256Gcm, Compression::default(), &[6; 32], &plains.concat(), chunks);
+            let block = CompressedBlock::new(&plains.concat(), Compression::default(), vec![1, 2, 3]);
+            let block = block.seal(ring.repository, PackKind::Data, &key.seal, Cipher::Aes256Gcm, &[6; 32], chunks);
             builder.push(&block);
         }
         builder.close(ring, &[7; 32], &[9; 11]).unwrap()

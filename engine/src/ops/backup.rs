@@ -1,9 +1,14 @@
 //! The story of a backup: walk, compare with the parent, read what changed, fold into trees, commit.
 
+mod budget;
+mod class;
 mod compare;
 mod fold;
+mod lazy;
 mod read;
 mod walker;
+
+pub use budget::MEMORY_LIMIT_BYTES_MIN;
 
 use super::monitor::{Cancel, Monitor};
 use super::source::Source;
@@ -15,8 +20,11 @@ use crate::format::snapshot::{Snapshot, Status, Summary};
 use crate::store::error::{RepositoryError, Result};
 use crate::store::repository::{Repository, StoredSnapshot};
 use crate::store::session::Session;
+use crate::store::stages::Stage;
+use budget::Budget;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// Where unchanged entries may be taken from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +61,8 @@ pub struct BackupOptions {
     pub ignore_ctime: bool,
     /// Files read at the same time, at least 1.
     pub read_concurrency: usize,
+    /// Bytes of memory that the backup may take, [`MEMORY_LIMIT_BYTES_MIN`] at least; `None`: what this machine's cores usually need.
+    pub memory_limit_bytes: Option<usize>,
     /// How new data are compressed.
     pub compression: Compression,
     /// How contents are cut; `None`: by kind of source and file.
@@ -84,6 +94,7 @@ impl Default for BackupOptions {
             ignore_inode: false,
             ignore_ctime: false,
             read_concurrency: 2,
+            memory_limit_bytes: None,
             compression: Compression::default(),
             chunk_class: None,
             dry_run: false,
@@ -114,7 +125,9 @@ pub struct BackupOutcome {
     /// Bytes read from the source.
     pub bytes_read: u64,
     /// How long it took.
-    pub duration: std::time::Duration,
+    pub duration: Duration,
+    /// How long each stage took, over all threads: together they may be more than `duration`.
+    pub stages: [(Stage, Duration); Stage::ALL.len()],
 }
 
 impl BackupOutcome {
@@ -224,6 +237,13 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
     if options.dry_run {
         session.set_dry_run();
     }
+    let budget = Budget::new(
+        options.memory_limit_bytes,
+        repository.config.pack_size_bytes as usize,
+        std::thread::available_parallelism().map_or(1, usize::from),
+        options.read_concurrency,
+    );
+    session.limit_packs(budget.pack_bytes);
     let session = session;
     if !options.dry_run {
         let found = session.take_up_interrupted()?;
@@ -234,7 +254,7 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
     let shared = Shared { session: &session, options, monitor, cancel, tally: Tally::default(), failure: Mutex::default(), stop: AtomicBool::new(false) };
 
     shared.tally.add(|counts| counts.missing = options.missing_before);
-    let root = walker::run(&shared, source, parent.as_ref());
+    let root = walker::run(&shared, budget, source, parent.as_ref());
     if let Some(error) = shared.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
     }
@@ -259,6 +279,7 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
         changed_while_read,
         bytes_read,
         duration: host.elapsed().saturating_sub(started),
+        stages: session.stages().totals(),
     };
     let skipped = options.skip_if_unchanged && parent.as_ref().is_some_and(|stored| stored.snapshot.root == root);
     if !options.dry_run && !skipped {
@@ -291,5 +312,6 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
         outcome.summary.stored_bytes = session.written().0;
     }
     outcome.duration = host.elapsed().saturating_sub(started);
+    outcome.stages = session.stages().totals();
     Ok(outcome)
 }

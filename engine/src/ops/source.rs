@@ -41,6 +41,11 @@ pub trait SourceDir: Send + Sync {
     /// Opens the regular file `name` for reading. Never follows a symbolic link, never blocks on a fifo that took the file's place.
     fn open(&self, name: &[u8]) -> io::Result<Box<dyn Body>>;
 
+    /// Whether what is opened here is a stream: something that a program makes, read once, without a name that says what it is.
+    fn is_stream(&self) -> bool {
+        false
+    }
+
     /// The path of entry `name`, raw bytes, for messages only (it may be longer than the system accepts).
     fn path(&self, name: &[u8]) -> Vec<u8>;
 }

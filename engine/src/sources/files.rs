@@ -1,7 +1,7 @@
 //! The file system as a source: what to walk, what to leave out.
 
-mod body;
-mod directory;
+pub(super) mod body;
+pub(super) mod directory;
 pub mod exclude;
 pub(super) mod metadata;
 pub mod paths;

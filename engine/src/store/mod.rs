@@ -13,6 +13,7 @@ pub mod repository;
 pub mod run;
 pub mod service;
 pub mod session;
+pub mod stages;
 
 use crate::format::id::ObjectId;
 use crate::format::layout::{ObjectKind, ObjectName};

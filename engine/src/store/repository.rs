@@ -88,7 +88,7 @@ impl std::fmt::Debug for Repository {
     }
 }
 
-fn object_id(bytes: &[u8]) -> ObjectId {
+pub(crate) fn object_id(bytes: &[u8]) -> ObjectId {
     ObjectId(*blake3::hash(bytes).as_bytes())
 }
 

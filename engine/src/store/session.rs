@@ -2,7 +2,8 @@
 
 use super::error::{RepositoryError, Result};
 use super::load::pack_name;
-use super::repository::{Repository, get_checked, put_named};
+use super::repository::{Repository, get_checked, object_id, put_named};
+use super::stages::{Stage, Stages};
 use super::{StoreError, StoreErrorKind};
 use crate::format::FormatError;
 use crate::format::compress::Compression;
@@ -11,9 +12,10 @@ use crate::format::id::{ObjectId, TreeId};
 use crate::format::index::{IndexRow, IndexedPack, ROWS_MAX, Segment};
 use crate::format::keys::{KeyClass, SessionKey};
 use crate::format::layout::{ObjectKind, ObjectName};
-use crate::format::pack::{self, CHUNKS_MAX, ChunkRow, PackBuilder, PackKind};
+use crate::format::pack::{CHUNKS_MAX, ChunkRow, CompressedBlock, PackBuilder, PackKind};
 use crate::format::seal::{Sealed, padded_length};
 use crate::format::snapshot::Snapshot;
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,36 +27,63 @@ const META_PACK_BYTES: usize = 4 << 20;
 const PACK_RESERVE_BYTES: usize = 33 << 20;
 /// Size in bytes that blocks of trees are filled to.
 pub const TREE_BLOCK_BYTES: usize = 256 << 10;
-/// Size in bytes that blocks of small files are filled to.
-pub const DATA_BLOCK_BYTES: usize = 1 << 20;
+/// Size in bytes that blocks of small files are filled to, where memory allows. Kernel sources take 2.4 % less room in blocks of 4 MiB than of
+/// 1 MiB; 8 MiB would save half a per cent more (zstd level 3).
+pub const DATA_BLOCK_BYTES: usize = 4 << 20;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Chunks on their way into one block.
+/// Chunks on their way into one block. Its buffer is kept when the block is emptied, so that a few blocks serve a whole run.
 #[derive(Default)]
 pub struct OpenBlock {
-    plain: Vec<u8>,
+    /// The first `length` bytes are the plaintext; what is behind was used before, or never.
+    buffer: Vec<u8>,
+    length: usize,
     chunks: Vec<ChunkRow>,
 }
 
 impl OpenBlock {
     /// Appends a chunk.
     pub fn push(&mut self, name: [u8; 32], plain: &[u8]) {
-        self.plain.extend_from_slice(plain);
-        self.chunks.push(ChunkRow { id: crate::format::id::ChunkId(name), length: plain.len() as u32 });
+        self.room(plain.len())[..plain.len()].copy_from_slice(plain);
+        self.keep(name, plain.len());
+    }
+
+    /// Room for `most` bytes behind the chunks, to be read into; what is not kept is overwritten later.
+    pub fn room(&mut self, most: usize) -> &mut [u8] {
+        let end = self.length + most;
+        if self.buffer.len() < end {
+            // Zeros from the allocator cost nothing until they are touched.
+            let mut longer = vec![0; end.next_power_of_two().max(TREE_BLOCK_BYTES)];
+            longer[..self.length].copy_from_slice(&self.buffer[..self.length]);
+            self.buffer = longer;
+        }
+        &mut self.buffer[self.length..end]
+    }
+
+    /// Makes the first `length` bytes of the room the next chunk.
+    pub fn keep(&mut self, name: [u8; 32], length: usize) {
+        self.length += length;
+        debug_assert!(self.length <= self.buffer.len());
+        self.chunks.push(ChunkRow { id: crate::format::id::ChunkId(name), length: length as u32 });
     }
 
     /// Length of the plaintext in bytes.
     pub fn length(&self) -> usize {
-        self.plain.len()
+        self.length
     }
 
     /// Whether it holds nothing.
     pub fn is_empty(&self) -> bool {
         self.chunks.is_empty()
     }
+}
+
+thread_local! {
+    /// The box that this thread made last, to be used again.
+    static BOX: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// One run that writes. What it put but did not [`Session::finish`] is found again by later runs, chunk by chunk.
@@ -73,6 +102,8 @@ pub struct Session<'r> {
     relied: Mutex<HashMap<ObjectId, IndexedPack>>,
     stored_bytes: AtomicU64,
     new_bytes: AtomicU64,
+    pack_bytes_max: usize,
+    stages: Stages,
 }
 
 /// What became of a snapshot that was put.
@@ -124,12 +155,24 @@ impl<'r> Session<'r> {
             relied: Mutex::default(),
             stored_bytes: AtomicU64::new(0),
             new_bytes: AtomicU64::new(0),
+            pack_bytes_max: usize::MAX,
+            stages: Stages::default(),
         })
     }
 
     /// From now on everything is counted and nothing written.
     pub fn set_dry_run(&mut self) {
         self.dry_run = true;
+    }
+
+    /// Data packs are closed at `bytes` at the latest, whatever the repository's configuration says: two of them are held in memory.
+    pub fn limit_packs(&mut self, bytes: usize) {
+        self.pack_bytes_max = bytes;
+    }
+
+    /// Where the time went so far.
+    pub fn stages(&self) -> &Stages {
+        &self.stages
     }
 
     /// The host that writes.
@@ -198,40 +241,36 @@ impl<'r> Session<'r> {
         Ok(lock(&self.claims[side(kind)]).insert(*name))
     }
 
-    /// Seals a block of claimed chunks and puts it into a pack; may put the pack.
-    pub fn store_block(&self, kind: PackKind, block: OpenBlock) -> Result<()> {
+    /// Seals a block of claimed chunks and puts it into a pack; may put the pack. The block is empty afterwards.
+    pub fn store_block(&self, kind: PackKind, block: &mut OpenBlock) -> Result<()> {
         if block.is_empty() {
             return Ok(());
         }
-        self.new_bytes.fetch_add(block.plain.len() as u64, Ordering::Relaxed);
+        self.new_bytes.fetch_add(block.length as u64, Ordering::Relaxed);
+        let chunks = std::mem::take(&mut block.chunks);
+        let plain = &block.buffer[..std::mem::take(&mut block.length)];
         if self.dry_run {
             return Ok(());
         }
         let repository = self.repository;
+        let host = &*repository.host;
         let key = &self.keys[side(kind)];
-        let sealed = pack::seal_block(
-            repository.keys.repository,
-            kind,
-            &key.seal,
-            repository.config.cipher,
-            self.compression,
-            &repository.host.random(),
-            &block.plain,
-            block.chunks,
-        );
-        drop(block.plain);
+        let compressed = self.stages.time(host, Stage::Compress, || CompressedBlock::new(plain, self.compression, BOX.take()));
+        let seal = || compressed.seal(repository.keys.repository, kind, &key.seal, repository.config.cipher, &host.random(), chunks);
+        let sealed = self.stages.time(host, Stage::Seal, seal);
         let target = match kind {
-            PackKind::Data => repository.config.pack_size_bytes as usize,
+            PackKind::Data => self.pack_bytes_max.min(repository.config.pack_size_bytes as usize),
             PackKind::Meta => META_PACK_BYTES,
         };
         let full = {
             let mut packer = lock(&self.packers[side(kind)]);
             let is_full = |open: &mut PackBuilder| open.estimated_length() + sealed.bytes.len() > target || open.chunks() + sealed.chunks.len() > CHUNKS_MAX;
             // The right to put is taken while the packer is held: at most one pack is on its way and one is being filled.
-            let full = packer.take_if(is_full).map(|open| (open, lock(&self.puts[side(kind)])));
+            let full = packer.take_if(is_full).map(|open| (open, self.stages.time(host, Stage::StoreWait, || lock(&self.puts[side(kind)]))));
             packer.get_or_insert_with(|| PackBuilder::new(kind, self.id, key, target.max(PACK_RESERVE_BYTES))).push(&sealed);
             full
         };
+        BOX.set(sealed.bytes);
         if let Some((open, _right)) = full {
             self.put_pack(kind, open, false)?;
         }
@@ -247,8 +286,8 @@ impl<'r> Session<'r> {
                 open.push(id.0, plain);
                 (open.length() >= TREE_BLOCK_BYTES).then(|| std::mem::take(&mut *open))
             };
-            if let Some(block) = full {
-                self.store_block(PackKind::Meta, block)?;
+            if let Some(mut block) = full {
+                self.store_block(PackKind::Meta, &mut block)?;
             }
         }
         Ok(id)
@@ -262,10 +301,10 @@ impl<'r> Session<'r> {
             padding.resize((padded_length(length) - length) as usize, 0);
             blake3::Hasher::new_keyed(&host.random()).finalize_xof().fill(&mut padding);
         }
-        let (bytes, table) = open.close(&self.repository.keys, &host.random(), &padding).map_err(|error| RepositoryError::format("new pack", error))?;
+        let close = || open.close(&self.repository.keys, &host.random(), &padding).map(|(bytes, table)| (object_id(&bytes), bytes, table));
+        let (id, bytes, table) = self.stages.time(host, Stage::Seal, close).map_err(|error| RepositoryError::format("new pack", error))?;
         let length = bytes.len() as u64;
-        let kind_of_object = pack_name(kind, ObjectId([0; 32])).kind;
-        let id = put_named(&*self.repository.store, kind_of_object, bytes)?;
+        self.stages.time(host, Stage::StoreWait, || self.repository.store.put(&pack_name(kind, id), bytes))?;
         self.stored_bytes.fetch_add(length, Ordering::Relaxed);
         let pack = IndexedPack { id, kind, length };
         lock(&self.relied).insert(id, pack);
@@ -295,8 +334,8 @@ impl<'r> Session<'r> {
 
     /// Puts whatever is still open, then the index; all of it is durable when this returns.
     pub fn finish(&self) -> Result<()> {
-        let trees = std::mem::take(&mut *lock(&self.trees));
-        self.store_block(PackKind::Meta, trees)?;
+        let mut trees = std::mem::take(&mut *lock(&self.trees));
+        self.store_block(PackKind::Meta, &mut trees)?;
         for kind in [PackKind::Data, PackKind::Meta] {
             let open = lock(&self.packers[side(kind)]).take();
             if let Some(open) = open {
@@ -307,7 +346,7 @@ impl<'r> Session<'r> {
         if !segment.rows.is_empty() {
             self.put_segment(segment)?;
         }
-        self.repository.store.barrier()?;
+        self.stages.time(&*self.repository.host, Stage::StoreWait, || self.repository.store.barrier())?;
         self.repository.cache.sessions_ended(&[self.id.to_vec()]);
         Ok(())
     }
