@@ -130,7 +130,7 @@ fn crooked_pack(feed: &mut Feed<'_>) {
 fn honest_pack(feed: &mut Feed<'_>) {
     let kind = kind(feed.byte());
     let (ring, key) = (world::ring(), world::session(kind.key_class()));
-    let mut builder = PackBuilder::new(kind, [3; 16], key, 0);
+    let mut builder = PackBuilder::new(kind, [3; 16], key, Vec::new());
     let mut plains = Vec::new();
     let padding = usize::from(feed.byte());
     while !feed.0.is_empty() && plains.len() < 8 {

@@ -94,7 +94,7 @@ pub fn compress(plain: &[u8], compression: Compression, out: &mut Vec<u8>) -> Me
         && !looks_incompressible(plain)
     {
         // zstd writes behind what is there, into room that nobody has to clear first.
-        out.reserve(zstd_safe::compress_bound(plain.len()));
+        out.reserve_exact(zstd_safe::compress_bound(plain.len()));
         let mut behind = Cursor::new(&mut *out);
         behind.set_position(start as u64);
         // What does not shrink is not wanted.

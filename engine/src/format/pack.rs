@@ -474,9 +474,10 @@ pub struct PackBuilder {
 }
 
 impl PackBuilder {
-    /// An empty pack of a session, whose blocks are sealed under `key`. `capacity` in bytes is reserved at once.
-    pub fn new(kind: PackKind, session: [u8; 16], key: &SessionKey, capacity: usize) -> Self {
-        let mut bytes = Vec::with_capacity(capacity);
+    /// An empty pack of a session, whose blocks are sealed under `key`. `buffer` is used again; what is in it is lost.
+    pub fn new(kind: PackKind, session: [u8; 16], key: &SessionKey, buffer: Vec<u8>) -> Self {
+        let mut bytes = buffer;
+        bytes.clear();
         bytes.resize(END_LENGTH, 0);
         let table = Table { session, keys: vec![key.wrapped.clone()], blocks: Vec::new(), chunks: Vec::new() };
         Self { kind, bytes, table, offset: END_LENGTH as u64 }
@@ -576,7 +577,7 @@ mod tests {
 
     fn pack(ring: &KeyRing) -> (Vec<u8>, Table) {
         let key = ring.session_key(KeyClass::Data, &[3; 16], "h", &[4; 32], &[5; 32]);
-        let mut builder = PackBuilder::new(PackKind::Data, [3; 16], &key, 0);
+        let mut builder = PackBuilder::new(PackKind::Data, [3; 16], &key, Vec::new());
         for plains in [vec![&b"one"[..], b"three"], vec![&[0; 5000][..]]] {
             let chunks = plains.iter().map(|plain| ChunkRow { id: ring.name_data(plain), length: plain.len() as u32 }).collect();
             let block = CompressedBlock::new(&plains.concat(), Compression::default(), vec![1, 2, 3]);

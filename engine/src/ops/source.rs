@@ -62,6 +62,12 @@ pub trait Body: Send {
     /// The file's stat now, through the open descriptor; `None` for streams, which cannot be asked.
     fn stat(&mut self) -> io::Result<Option<Stat>>;
 
+    /// Goes to the byte at `offset`, where `next_data` found data shortly behind. Streams refuse.
+    fn seek(&mut self, offset: u64) -> io::Result<()> {
+        let _ = offset;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Goes back to the first byte. Streams refuse.
     fn rewind(&mut self) -> io::Result<()>;
 

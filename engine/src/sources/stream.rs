@@ -183,6 +183,10 @@ impl Body for StreamFile {
         self.0.next_data(from)
     }
 
+    fn seek(&mut self, offset: u64) -> io::Result<()> {
+        self.0.seek(offset)
+    }
+
     /// What is recorded of a stream is not the file's.
     fn stat(&mut self) -> io::Result<Option<Stat>> {
         Ok(None)

@@ -1,6 +1,7 @@
 //! Floor 1: where bytes live: services, packs, index, caches.
 
 pub mod cache;
+mod direct;
 pub mod error;
 pub mod host;
 pub mod key_slots;
@@ -29,6 +30,11 @@ pub trait Store: Send + Sync {
     /// Puts a new object. When it returns, readers see it whole; that it outlives a power cut is [`Store::barrier`]'s promise.
     /// The same bytes under the same name again are no error.
     fn put(&self, name: &ObjectName, bytes: Vec<u8>) -> Result<(), StoreError>;
+
+    /// Puts a new pack like [`Store::put`], and gives its buffer back to be used again, where the service does not keep it.
+    fn put_pack(&self, name: &ObjectName, bytes: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        self.put(name, bytes).map(|()| Vec::new())
+    }
 
     /// All bytes of an object.
     fn get(&self, name: &ObjectName) -> Result<Vec<u8>, StoreError>;

@@ -1,5 +1,6 @@
 //! Stores through OpenDAL: the one file that knows async, and the durability that OpenDAL's `fs` leaves out.
 
+use super::direct::DirectWriter;
 use super::error::kind_of_io;
 use super::{Store, StoreError, StoreErrorKind};
 use crate::format::id::ObjectId;
@@ -14,11 +15,15 @@ use std::sync::{Mutex, PoisonError};
 /// Where `fs` writes objects before it renames them into place.
 const TEMPORARY: &str = "tmp";
 
+/// Packs of at least this many bytes are written past the page cache.
+const DIRECT_BYTES_MIN: usize = 1 << 20;
+
 /// A local directory.
 pub struct DirectoryStore {
     root: PathBuf,
     operator: Operator,
     runtime: tokio::runtime::Runtime,
+    direct: DirectWriter,
     /// Folders whose entries changed since the last barrier.
     touched: Mutex<BTreeSet<PathBuf>>,
     /// The temporary folder was not there before this program looked.
@@ -66,7 +71,7 @@ impl DirectoryStore {
             let _inside = runtime.enter();
             Operator::new(builder).map_err(|error| translate(&shown, &error))?
         };
-        Ok(Self { root, operator, runtime, made_temporary, touched: Mutex::default() })
+        Ok(Self { root, operator, runtime, direct: DirectWriter::default(), made_temporary, touched: Mutex::default() })
     }
 
     /// Whether a repository may lie at `root`: its key folder is there.
@@ -131,6 +136,21 @@ impl Store for DirectoryStore {
         })?;
         self.touch(name);
         Ok(())
+    }
+
+    fn put_pack(&self, name: &ObjectName, mut bytes: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        if bytes.len() < DIRECT_BYTES_MIN {
+            return self.put(name, bytes).map(|()| Vec::new());
+        }
+        match self.direct.write(&self.root.join(TEMPORARY), &self.root.join(name.path()), &bytes) {
+            Ok(true) => {
+                self.touch(name);
+                bytes.clear();
+                Ok(bytes)
+            }
+            Ok(false) => self.put(name, bytes).map(|()| Vec::new()),
+            Err(error) => Err(StoreError::from_io(name, &error)),
+        }
     }
 
     fn get(&self, name: &ObjectName) -> Result<Vec<u8>, StoreError> {

@@ -33,7 +33,7 @@ fn with_trees(ring: &KeyRing, chunks: &[&[u8]]) -> Result<Repository, Refusal> {
     let mut objects = vec![(ObjectKind::Key, slot::create(ring, &secret, Argon2Cost::default(), &SlotLabel::default(), &random)?)];
     if !chunks.is_empty() {
         let key = ring.session_key(KeyClass::Tree, &[5; 16], "host", &[6; 32], &[7; 32]);
-        let mut builder = PackBuilder::new(PackKind::Meta, [5; 16], &key, 0);
+        let mut builder = PackBuilder::new(PackKind::Meta, [5; 16], &key, Vec::new());
         for plain in chunks {
             let rows = vec![ChunkRow { id: pack::name(ring, PackKind::Meta, plain), length: plain.len() as u32 }];
             let kind = (PackKind::Meta, Cipher::XChaCha20Poly1305);

@@ -3,9 +3,9 @@
 use crate::store::session::DATA_BLOCK_BYTES;
 
 /// What a program takes that backs up nothing: code, SQLite, tables of the repository's packs, names of chunks not yet in an index segment.
-const BASE_BYTES: usize = 32 << 20;
+const BASE_BYTES: usize = 30 << 20;
 /// A reader's window over a large file.
-const WINDOW_BYTES: usize = 4 << 20;
+const WINDOW_BYTES: usize = 3 << 20;
 /// Two packs of trees.
 const META_BYTES: usize = 8 << 20;
 /// Blocks are filled at least to this.
@@ -13,8 +13,8 @@ const BLOCK_BYTES_MIN: usize = 256 << 10;
 /// A limit below this is not kept.
 pub const MEMORY_LIMIT_BYTES_MIN: usize = 64 << 20;
 /// What two cores take, and each core more.
-const USUAL_BYTES: usize = 96 << 20;
-const USUAL_BYTES_A_CORE: usize = 14 << 20;
+const USUAL_BYTES: usize = 92 << 20;
+const USUAL_BYTES_A_CORE: usize = 5 << 20;
 /// Packs for which that is meant.
 const USUAL_PACK_BYTES: usize = 16 << 20;
 
@@ -76,7 +76,7 @@ mod tests {
         for cores in [1, 2, 4, 8] {
             let budget = Budget::new(None, 16 << 20, cores, 2);
             assert_eq!((budget.readers, budget.sealers), (2, cores));
-            assert!(budget.block_bytes >= 2 << 20, "{budget:?}");
+            assert!(budget.block_bytes >= 7 << 18, "{budget:?}");
         }
         assert_eq!(Budget::new(None, 64 << 20, 2, 2).pack_bytes, 64 << 20);
     }

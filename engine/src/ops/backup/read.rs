@@ -32,13 +32,13 @@ pub(super) struct Batch {
 }
 
 /// Bytes asked for at once.
-const READ: usize = 1 << 20;
+const READ: usize = 512 << 10;
 /// Bytes in which the next cut usually lies; only if it does not is the longest chunk waited for.
 const USUAL: usize = 2 << 20;
 /// A chunk of at least this many bytes is a block of its own.
 const LONE_CHUNK: usize = 512 << 10;
 /// Blocks of disk images stay small: they are read at random.
-const IMAGE_BLOCK_BYTES: usize = 256 << 10;
+const IMAGE_BLOCK_BYTES: usize = 512 << 10;
 /// What zeros of disk images are compared with.
 static ZEROS: [u8; CLUSTER] = [0; CLUSTER];
 
@@ -100,9 +100,9 @@ impl<'a> Reader<'a> {
 
     fn flush(&mut self) {
         if !self.open.is_empty() {
-            let next = self.spare.try_recv().unwrap_or_default();
             // The receiver is gone only when the run has failed already.
-            let _ = self.blocks.send(std::mem::replace(&mut self.open, next));
+            let _ = self.blocks.send(std::mem::take(&mut self.open));
+            self.open = self.spare.try_recv().unwrap_or_default();
         }
     }
 
@@ -239,7 +239,16 @@ impl<'a> Reader<'a> {
             return Ok(extents);
         }
         let mut at = 0;
-        while let Some(range) = body.next_data(at)? {
+        while let Some(mut range) = body.next_data(at)? {
+            if class == ChunkClass::Images {
+                // Clusters lie at multiples of their length, whatever is allocated.
+                let start = range.start - range.start % CLUSTER as u64;
+                if start != range.start {
+                    body.seek(start)?;
+                }
+                let end = range.end.checked_next_multiple_of(CLUSTER as u64).unwrap_or(u64::MAX);
+                range = start..end.min(stat.size.max(range.end));
+            }
             push_hole(&mut extents, range.start.saturating_sub(at));
             let read = self.run_of_data(body, range.end.saturating_sub(range.start), Some(stat.size), class, &mut extents)?;
             at = range.start + read;

@@ -54,6 +54,12 @@ impl Body for FileBody {
         Ok(Some(range))
     }
 
+    fn seek(&mut self, offset: u64) -> io::Result<()> {
+        rustix::fs::seek(&self.fd, SeekFrom::Start(offset))?;
+        self.position = offset;
+        Ok(())
+    }
+
     fn stat(&mut self) -> io::Result<Option<Stat>> {
         stat_from(&statx_of(self.fd.as_fd())?, &self.shared.devices).map(Some)
     }
