@@ -35,9 +35,15 @@ pub enum Compression {
     Level(i32),
 }
 
+/// The level that is the default.
+const LEVEL_USUAL: i32 = 3;
+/// Logarithms of the lengths of its two tables: with 2^17 and 2^16 entries they push each other and the data out of a core's second cache. So it is 9 %
+/// faster for 0.9 % more bytes (kernel sources in blocks of 2 MiB); level 2 would be 18 % faster for 6.3 %.
+const TABLES_USUAL: (u32, u32) = (16, 14);
+
 impl Default for Compression {
     fn default() -> Self {
-        Self::Level(3)
+        Self::Level(LEVEL_USUAL)
     }
 }
 
@@ -69,6 +75,10 @@ fn compress_into<C: WriteBuf + ?Sized>(level: i32, plain: &[u8], out: &mut C) ->
     COMPRESSOR.with_borrow_mut(|context| {
         context.set_parameter(CParameter::CompressionLevel(level)).ok()?;
         context.set_parameter(CParameter::ChecksumFlag(false)).ok()?;
+        // 0 is the level's own choice.
+        let (hash_log, chain_log) = if level == LEVEL_USUAL { TABLES_USUAL } else { (0, 0) };
+        context.set_parameter(CParameter::HashLog(hash_log)).ok()?;
+        context.set_parameter(CParameter::ChainLog(chain_log)).ok()?;
         context.compress2(out, plain).ok()
     })
 }

@@ -36,6 +36,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli/src/commands/"]),
     ("clap_mangen", &["cli/src/commands/"]),
     ("indicatif", &["cli/src/output/"]),
+    ("libc", &["cli/src/allocator.rs"]),
     ("jiff", &["cli/src/"]),
     ("rpassword", &["cli/src/world.rs"]),
     ("serde", &["cli/src/"]),
