@@ -36,8 +36,8 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli/src/commands/"]),
     ("clap_mangen", &["cli/src/commands/"]),
     ("indicatif", &["cli/src/output/"]),
-    ("libc", &["cli/src/allocator.rs"]),
     ("jiff", &["cli/src/"]),
+    ("libc", &["cli/src/allocator.rs"]),
     ("rpassword", &["cli/src/world.rs"]),
     ("serde", &["cli/src/"]),
     ("serde_json", &["cli/src/", "tests/"]),
@@ -54,7 +54,6 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("tempfile", &["engine/src/", "cli/src/", "format-spec/", "tests/", "benches/", "engine/examples/"]),
     ("libfuzzer_sys", &["fuzz/"]),
     ("arbitrary", &["fuzz/"]),
-    ("libc", &[]),
     ("rand", &[]),
 ];
 
