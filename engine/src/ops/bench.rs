@@ -61,7 +61,7 @@ pub struct StageCost {
     pub bytes: u64,
     /// Bytes of the source behind them.
     pub plain_bytes: u64,
-    /// Time that passed.
+    /// Time that passed; where nothing is waited for, that a processor worked.
     pub elapsed: Duration,
     /// Time of it that a processor worked, as far as this thread had it work.
     pub busy: Duration,
@@ -93,7 +93,7 @@ pub struct LevelCost {
     pub plain_bytes: u64,
     /// Bytes after.
     pub stored_bytes: u64,
-    /// Time on one thread.
+    /// Time that a processor worked.
     pub elapsed: Duration,
 }
 
@@ -104,6 +104,13 @@ pub struct PutCost {
     pub bytes: u64,
     /// Time until they were taken.
     pub elapsed: Duration,
+}
+
+impl Machine {
+    /// This one.
+    pub fn here(readers: usize) -> Self {
+        Self { cores: std::thread::available_parallelism().map_or(1, usize::from), readers }
+    }
 }
 
 /// Levels of compression that are compared.

@@ -185,9 +185,9 @@ impl Line {
         let seconds = |put: &PutCost| put.elapsed.as_secs_f64().max(1e-9);
         let (short_seconds, long_seconds) = (seconds(short), seconds(long));
         let apart = long.bytes.saturating_sub(short.bytes).max(1) as f64;
-        // Whatever the measurement says, nothing is free and nothing takes less than no time.
+        // Whatever a measurement between two disturbances says: no byte is free, and no object takes less than no time.
         let whole = long_seconds / long.bytes.max(1) as f64;
-        let seconds_per_byte = ((long_seconds - short_seconds) / apart).clamp(whole / 100.0, whole);
+        let seconds_per_byte = ((long_seconds - short_seconds) / apart).clamp(whole / 10.0, whole);
         Self { seconds_per_object: (long_seconds - seconds_per_byte * long.bytes as f64).max(0.0), seconds_per_byte }
     }
 

@@ -56,7 +56,7 @@ fn data_bytes(stat: &Stat) -> u64 {
     }
 }
 
-/// Walks and describes as a backup does, but for `span` at most.
+/// Walks and describes as a backup does, but for `span` at most once there are contents.
 pub(super) fn walk(source: &dyn Source, watch: Watch<'_>, span: Duration) -> Result<Walked, BenchError> {
     let (start, busy) = (watch.host.elapsed(), watch.host.busy());
     let mut counter = Counter { watch, end: start + span, walked: Walked::default() };
@@ -80,7 +80,8 @@ impl Counter<'_> {
             self.walked.unreadable += 1;
         }
         let looks = self.walked.entries.is_multiple_of(ENTRIES);
-        if looks && (self.watch.cancel.is_cancelled() || self.watch.host.elapsed() > self.end) { Err(Stop) } else { Ok(()) }
+        let is_over = || self.walked.bytes > 0 && self.watch.host.elapsed() > self.end;
+        if looks && (self.watch.cancel.is_cancelled() || is_over()) { Err(Stop) } else { Ok(()) }
     }
 }
 
