@@ -98,6 +98,7 @@ pub enum Command {
     Verify(commands::verify::Args),
     Diff(commands::diff::Args),
     Stats(commands::stats::Args),
+    Bench(commands::bench::Args),
     Tag(commands::tag::Args),
     Rewrite(commands::rewrite::Args),
     Key(commands::key::Args),
@@ -157,6 +158,8 @@ mod tests {
             "vault rewrite --exclude /home/x --forget latest",
             "vault key add --new-key-file k",
             "vault stats --mode raw-data",
+            "vault bench --seconds 3 /home",
+            "vault init --cipher aes-256-gcm --pack-size 16M",
         ] {
             let parsed = Cli::try_parse_from(line.split(' '));
             assert!(parsed.is_ok(), "{line}: {}", parsed.expect_err("an error"));

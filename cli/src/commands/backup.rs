@@ -20,7 +20,7 @@ use vault_engine::format::config::PACK_SIZE_BYTES;
 use vault_engine::ops::backup::{BackupOptions, MEMORY_LIMIT_BYTES_MIN, ParentChoice, backup};
 use vault_engine::ops::monitor::Monitor as _;
 use vault_engine::store::error::RepositoryError;
-use vault_engine::store::repository::Repository;
+use vault_engine::store::repository::{InitOptions, Repository};
 
 pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
     // All that can be wrong with the wish is found before anything is made.
@@ -76,7 +76,9 @@ fn open_or_make(args: &Args, settings: &Settings, session: &Session, pack_size: 
     let (_, location) = located(settings)?;
     let may_make = args.init || (!settings.repository_is_named() && session.world.has_terminal());
     if may_make && !args.dry_run && !exists(&location)? {
-        let repository = session.create(settings, &session.world.user(), true, pack_size)?;
+        let defaults = InitOptions::default();
+        let made = InitOptions { pack_size_bytes: pack_size.unwrap_or(defaults.pack_size_bytes), ..defaults };
+        let repository = session.create(settings, &session.world.user(), true, made)?;
         return Ok((repository, true));
     }
     Ok((session.open_with(settings)?, false))

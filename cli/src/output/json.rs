@@ -3,8 +3,10 @@
 // Names of fields are the interface's, whatever their struct is called.
 #![allow(clippy::struct_field_names)]
 
+mod bench;
 mod records;
 
+pub use bench::{Bench, BenchBottleneck, BenchCipher, BenchLevel, BenchPackSize, BenchRecommended, BenchStage};
 pub use records::{Change, Key, Node, Object, Side, Snapshot, SnapshotSummary, Statistics, Stats, Tagged};
 
 use super::text;
@@ -29,6 +31,7 @@ pub enum Event {
     Change(Change),
     Statistics(Statistics),
     Stats(Stats),
+    Bench(Box<Bench>),
     Object(Object),
     Key(Key),
     Tagged(Tagged),
@@ -294,11 +297,11 @@ mod tests {
         assert_eq!(lossy(b"a\xff"), ("a\u{fffd}".into(), Some("61ff".into())));
     }
 
-    /// Reads this very file and its neighbour, so that no event and no field can be forgotten in `JSON.md`, and none stays there that is gone.
+    /// Reads this very file and its neighbours, so that no event and no field can be forgotten in `JSON.md`, and none stays there that is gone.
     #[test]
     fn every_event_and_field_is_described() {
         let own = include_str!("json.rs");
-        let source = [&own[..own.find("#[cfg(test)]").expect("tests")], include_str!("json/records.rs")].concat();
+        let source = [&own[..own.find("#[cfg(test)]").expect("tests")], include_str!("json/records.rs"), include_str!("json/bench.rs")].concat();
         let guide = include_str!("../../JSON.md");
         let snake = |name: &str| {
             let mut out = String::new();

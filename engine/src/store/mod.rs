@@ -12,6 +12,7 @@ pub mod memory;
 mod opening;
 pub mod repository;
 pub mod run;
+pub mod scratch;
 pub mod service;
 pub mod session;
 pub mod stages;

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 /// Where `fs` writes objects before it renames them into place.
-const TEMPORARY: &str = "tmp";
+pub(super) const TEMPORARY: &str = "tmp";
 
 /// Packs of at least this many bytes are written past the page cache.
 const DIRECT_BYTES_MIN: usize = 1 << 20;

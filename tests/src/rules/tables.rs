@@ -58,7 +58,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
 ];
 
 /// The clock and the dice of the machine.
-pub const CLOCK_AND_DICE: &[&str] = &["SystemTime::now", "Instant::now", "UNIX_EPOCH.elapsed", "getrandom::"];
+pub const CLOCK_AND_DICE: &[&str] = &["SystemTime::now", "Instant::now", "UNIX_EPOCH.elapsed", "clock_gettime", "getrandom::"];
 /// … and the files that may ask them, and why.
 #[rustfmt::skip]
 pub const CLOCK_AND_DICE_HOMES: &[(&str, &str)] = &[
