@@ -21,7 +21,7 @@ def run(*command, **more):
 
 
 class Corpora:
-    """Where each corpus lies. Every method makes what is missing and returns the paths."""
+    """Where each corpus lies, by its name: A to D, guest-1.raw to guest-3.raw, pgbench-1.sql, pgbench-2.sql, noise.bin, million."""
 
     def __init__(self, home):
         self.home = os.path.join(home, "corpora")
@@ -30,41 +30,33 @@ class Corpora:
     def path(self, *names):
         return os.path.join(self.home, *names)
 
-    def _make(self, name, how):
-        """Make it under another name first, so that what has the right name is whole."""
+    def get(self, name):
+        """The path of a corpus, made first if it is missing: under another name, so that what has the right name is whole."""
         place = self.path(name)
         if not os.path.exists(place):
             print(f"making {name}", flush=True)
             partial = f"{place}.partial"
             subprocess.run(["rm", "-rf", partial], check=True)
-            how(partial)
+            if name in KERNELS:
+                kernel(KERNELS[name](), partial)
+            elif name.startswith("guest-"):
+                self._guest(int(name[6]), partial)
+            elif name.startswith("pgbench-"):
+                # One database makes both, as the second day follows from the first.
+                pgbench([self.path(f"pgbench-{day}.sql") for day in (1, 2)])
+                return place
+            else:
+                {"noise.bin": noise, "million": million}[name](partial)
             os.rename(partial, place)
         return place
 
-    def kernels(self):
-        """Four kernel source trees: A, then two releases of a younger line, then the newest that Debian has."""
-        trees = [self.path(name) for name in "ABCD"]
-        if not all(os.path.exists(tree) for tree in trees):
-            a = debian.versions(["bookworm"], "linux-source-6.1")
-            b = debian.versions(["trixie"], "linux-source-6.12")
-            d = debian.versions(["sid", "trixie-backports"], r"linux-source-\d.*")
-            # The archive may hold one release of the younger line only; its backport to the release before is another.
-            if len(b) < 2:
-                b = debian.versions(["trixie", "bookworm-backports"], "linux-source-6.12")
-            for name, package in zip("ABCD", [a[-1], b[0], b[-1], d[-1]]):
-                self._make(name, lambda place, package=package: kernel(package, place))
-        return trees
-
-    def guest(self):
-        """A guest's disk on three days."""
-        return [self._make(f"guest-{day}.raw", lambda place, day=day: self._guest(day, place)) for day in (1, 2, 3)]
-
     def _guest(self, day, place):
+        """A guest's disk on one of three days."""
         if day == 1:
             run("truncate", "-s", "8G", place)
             run("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", place)
         else:
-            run("cp", "--sparse=always", self.path(f"guest-{day - 1}.raw"), place)
+            run("cp", "--sparse=always", self.get(f"guest-{day - 1}.raw"), place)
         mounted = tempfile.mkdtemp()
         run("mount", "-o", "loop", place, mounted)
         try:
@@ -73,21 +65,20 @@ class Corpora:
             run("umount", mounted)
             os.rmdir(mounted)
 
-    def dumps(self):
-        """A database of pgbench, dumped before and after a day's work."""
-        days = [self.path(f"pgbench-{day}.sql") for day in (1, 2)]
-        if not all(os.path.exists(day) for day in days):
-            print("making pgbench dumps", flush=True)
-            pgbench(days)
-        return days
 
-    def noise(self):
-        """2 GiB that nothing compresses."""
-        return self._make("noise.bin", noise)
+def younger_line():
+    """Two releases of Linux 6.12: the archive may hold one only, but then the backport to the release before is another."""
+    found = debian.versions(["trixie"], "linux-source-6.12")
+    return found if len(found) > 1 else debian.versions(["trixie", "bookworm-backports"], "linux-source-6.12")
 
-    def million(self):
-        """A million small files in a thousand directories."""
-        return self._make("million", million)
+
+# Four kernel source trees: an old line, two releases of a younger one, and the newest that Debian has.
+KERNELS = {
+    "A": lambda: debian.versions(["bookworm"], "linux-source-6.1")[-1],
+    "B": lambda: younger_line()[0],
+    "C": lambda: younger_line()[-1],
+    "D": lambda: debian.versions(["sid", "trixie-backports"], r"linux-source-\d.*")[-1],
+}
 
 
 def kernel(package, place):
@@ -145,6 +136,7 @@ def log(root, lines):
 
 
 def pgbench(days):
+    """A database of pgbench, dumped before and after a day's work."""
     binaries = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
     with tempfile.TemporaryDirectory(dir="/var/tmp") as place:
         shutil.chown(place, "postgres", "postgres")
@@ -174,12 +166,14 @@ def dump(as_postgres, place):
 
 
 def noise(place):
+    """2 GiB that nothing compresses."""
     with open(place, "wb") as out:
         for _ in range(2 * GIB >> 24):
             out.write(os.urandom(1 << 24))
 
 
 def million(place):
+    """A million small files in a thousand directories."""
     dice = random.Random(1)
     words = [f"{dice.randrange(16**6):06x}" for _ in range(4096)]
     for directory in range(MILLION // 1000):

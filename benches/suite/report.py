@@ -5,8 +5,6 @@ import os
 import statistics
 import time
 
-import rows as all_rows
-
 BEGIN, END = "<!-- compare: begin -->", "<!-- compare: end -->"
 MIB = 1 << 20
 

@@ -1,5 +1,6 @@
 """Runs the rows: tools take turns, caches are warm, and nothing counts before what was stored is proven to be what was read."""
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -12,9 +13,10 @@ REQUESTS = "open,openat,openat2,creat,rename,renameat,renameat2,unlink,unlinkat,
 
 
 class Runner:
-    def __init__(self, home, paths, results):
+    def __init__(self, home, paths, held, results):
         self.work = os.path.join(home, "work")
         self.paths = paths
+        self.corpora = held
         self.results = results
         subprocess.run(["rm", "-rf", self.work], check=True)
         # The same path for every tree, so that B is what became of A.
@@ -27,6 +29,7 @@ class Runner:
 
     def group(self, name, rows, repetitions, requests):
         """All repetitions of one group; the earlier results of the group are forgotten first."""
+        rows = [dataclasses.replace(row, corpus=row.corpus and self.corpora.get(row.corpus)) for row in rows]
         for row in rows:
             self.results.forget(row.key)
         for repetition in range(repetitions):
@@ -96,6 +99,7 @@ class Runner:
         measure.settle()
         trace = f"{self.scratch}/trace"
         wrapper = ["strace", "-f", "-qq", "-y", "--seccomp-bpf", "-e", f"trace={REQUESTS}", "-o", trace] if tracing else []
+        before_bytes, _ = measure.stored(tool.repository)
         stdin = row.corpus if row.work in ("stream", "pipe") else None
         try:
             timed = measure.run(command, tool.environment(), stdin=stdin, pipe=row.work == "pipe", wrapper=wrapper)
@@ -103,6 +107,8 @@ class Runner:
                 self.results.requests(row.key, tool.name, count(trace, tool.repository))
             else:
                 self.prove(tool, row, prove)
+                if row.work == "prune" and measure.stored(tool.repository)[0] >= before_bytes:
+                    raise measure.Failed(f"{tool.name}: {row.title}: nothing was freed")
                 self.results.add(row.key, tool.name, timed, *measure.stored(tool.repository))
         except measure.Failed as failure:
             print(failure, flush=True)
@@ -110,8 +116,11 @@ class Runner:
         self.empty_target()
 
     def prove(self, tool, row, streams):
-        """What comes back is what went in; a restore always, a stream in the first repetition."""
+        """What comes back is what went in; a restore always, a stream and what a prune kept in the first repetition."""
         if row.work == "restore":
+            differences = compare(row.corpus, f"{self.target}/tree")
+        elif streams and row.work == "prune":
+            measure.run(tool.restore(self.tree, f"{self.target}/tree"), tool.environment())
             differences = compare(row.corpus, f"{self.target}/tree")
         elif streams and row.work in ("stream", "pipe"):
             with subprocess.Popen(tool.dump("stream.raw"), env=tool.environment(), stdout=subprocess.PIPE) as dump:

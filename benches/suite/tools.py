@@ -198,8 +198,9 @@ class Bupstash(Tool):
         return [self.path, "get", f"name={self.last()}"]
 
     def prune(self):
-        older = " or ".join(f"name=n{number}" for number in range(1, self.made))
-        return both([self.path, "rm", "--allow-many", older], [self.path, "gc"])
+        # The words of a query are arguments: as one it would be a name that nothing has.
+        older = " or ".join(f"name=n{number}" for number in range(1, self.made)).split()
+        return both([self.path, "rm", "--allow-many", *older], [self.path, "gc"])
 
 
 ALL = [Vault, Restic, Borg, Rustic, Bupstash]
