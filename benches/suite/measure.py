@@ -1,4 +1,4 @@
-"""Runs one command and measures it: wall clock, CPU of all its processes, peak memory of the largest."""
+"""Runs one command and measures it: wall clock, CPU of all its processes, peak memory of the largest, and how busy the machine was with other work."""
 
 import collections
 import os
@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import time
 
-Measure = collections.namedtuple("Measure", "wall_seconds cpu_seconds peak_bytes")
+Measure = collections.namedtuple("Measure", "wall_seconds cpu_seconds peak_bytes others_cpu_seconds")
 
 
 class Failed(Exception):
@@ -23,6 +23,7 @@ def run(command, environment, *, cwd="/", stdin=None, pipe=False, wrapper=()):
         timed = ["/usr/bin/time", "-q", "-f", "%U %S %M", "-o", counted.name, *wrapper, *command]
         source = open(stdin, "rb") if stdin else subprocess.DEVNULL
         producer = None
+        busy = busy_seconds()
         begin = time.perf_counter()
         if pipe:
             producer = subprocess.Popen(["cat"], stdin=source, stdout=subprocess.PIPE)
@@ -32,15 +33,37 @@ def run(command, environment, *, cwd="/", stdin=None, pipe=False, wrapper=()):
             child = subprocess.Popen(timed, env=environment, cwd=cwd, stdin=source, stdout=said, stderr=said)
         child.wait()
         wall = time.perf_counter() - begin
+        busy = busy_seconds() - busy
+        of_producer = 0.0
         if producer:
-            producer.wait()
+            _, status, usage = os.wait4(producer.pid, 0)
+            producer.returncode = os.waitstatus_to_exitcode(status)
+            of_producer = usage.ru_utime + usage.ru_stime
         if stdin:
             source.close()
         if child.returncode:
             said.seek(max(0, said.tell() - 2000))
             raise Failed(f"{' '.join(command)}: exit {child.returncode}\n{said.read().decode(errors='replace')}")
         user, system, kib = counted.read().split()[-3:]
-        return Measure(wall, float(user) + float(system), int(kib) * 1024)
+        cpu = float(user) + float(system)
+        return Measure(wall, cpu, int(kib) * 1024, max(0.0, busy - cpu - of_producer))
+
+
+def busy_seconds():
+    """CPU seconds that all cores together have spent at work since the start of the machine; what a host took away (steal) counts, waiting for disks does not."""
+    with open("/proc/stat") as stat:
+        user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, stat.readline().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def wait_until_idle(patience_seconds):
+    """Waits for a second in which other work takes less than a tenth of the machine, for so long at most."""
+    end = time.monotonic() + patience_seconds
+    while time.monotonic() < end:
+        busy = busy_seconds()
+        time.sleep(1)
+        if busy_seconds() - busy < 0.1 * os.cpu_count():
+            return
 
 
 def stored(repository):

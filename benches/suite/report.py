@@ -57,6 +57,19 @@ class Results:
         return min([one for one in values if one[0] is not None], default=(None, ""))
 
 
+def others(results, rows):
+    """How much of the machine other work had while a tool ran."""
+    cells = [cell for row in rows for cell in results.all["rows"][row.key].values()]
+    shares = [run["others_cpu_seconds"] / (run["wall_seconds"] * os.cpu_count()) for cell in cells for run in cell["runs"] if run["wall_seconds"] > 1]
+    return f"{statistics.median(shares):.0%} and {max(shares):.0%}" if shares else "an unknown part"
+
+
+def repetitions(results, rows):
+    """How many runs there are of each row: one number, or from the fewest to the most."""
+    numbers = {len(cell["runs"]) for row in rows for cell in results.all["rows"][row.key].values() if cell["runs"]}
+    return " to ".join(str(number) for number in sorted({min(numbers), max(numbers)})) if numbers else "no"
+
+
 def seconds(value):
     return "" if value is None else f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
@@ -82,7 +95,7 @@ def tables(results, rows):
     shown = [row for row in rows if row.key in results.all["rows"]]
     out = [
         f"Measured on {facts['date']}, {facts['machine']}. Versions: {facts['versions']}. Corpora: {facts['corpora']}.",
-        f"Median of {facts['repetitions']} runs. Seconds of wall clock and MB (decimal) stored, each beside the best peer's; a ratio in bold is worse than wanted.",
+        f"Median of {repetitions(results, shown)} runs, in which other work took {others(results, shown)} of the CPU (median and worst). Seconds of wall clock and MB (decimal) stored, each beside the best peer's; a ratio in bold is worse than wanted.",
         "",
         line("work", "vault s", "best peer s", "ratio", "wanted", "vault MB", "best peer MB", "ratio", "wanted", "vault peak MB"),
         line(*["---"] * 10),

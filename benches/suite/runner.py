@@ -13,11 +13,12 @@ REQUESTS = "open,openat,openat2,creat,rename,renameat,renameat2,unlink,unlinkat,
 
 
 class Runner:
-    def __init__(self, home, paths, held, results):
+    def __init__(self, home, paths, held, results, patience_seconds):
         self.work = os.path.join(home, "work")
         self.paths = paths
         self.corpora = held
         self.results = results
+        self.patience_seconds = patience_seconds
         subprocess.run(["rm", "-rf", self.work], check=True)
         # The same path for every tree, so that B is what became of A.
         self.tree = os.path.join(self.work, "tree")
@@ -27,11 +28,12 @@ class Runner:
             os.makedirs(place)
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6G", "tmpfs", self.target], check=True)
 
-    def group(self, name, rows, repetitions, requests):
-        """All repetitions of one group; the earlier results of the group are forgotten first."""
+    def group(self, name, rows, repetitions, requests, add):
+        """All repetitions of one group; its earlier results are forgotten first, unless these add to them."""
         rows = [dataclasses.replace(row, corpus=row.corpus and self.corpora.get(row.corpus)) for row in rows]
         for row in rows:
-            self.results.forget(row.key)
+            if not add:
+                self.results.forget(row.key)
         for repetition in range(repetitions):
             self.once(name, rows, repetition, tracing=False)
         if requests:
@@ -63,8 +65,7 @@ class Runner:
         self.mount(row)
         if "d.tar.zst" in row.work and not os.path.exists(f"{self.scratch}/d.tar.zst"):
             subprocess.run(f"tar -C {row.corpus} -cf - . | zstd -q -3 -T2 -o {self.scratch}/d.tar.zst", shell=True, check=True)
-        measure.warm(row.corpus)
-        measure.settle()
+        self.prepare(row.corpus)
         command = row.work.removeprefix("shell:").format(tree=self.tree, corpus=row.corpus, scratch=self.scratch, target=self.target)
         timed = measure.run(["sh", "-c", command], dict(os.environ))
         made = f"{self.scratch}/a.tar.zst"
@@ -73,6 +74,11 @@ class Runner:
         if row.key == "tar":
             os.remove(made)
         self.empty_target()
+
+    def prepare(self, read):
+        measure.settle()
+        measure.wait_until_idle(self.patience_seconds)
+        measure.warm(read)
 
     def command(self, tool, row):
         match row.work:
@@ -95,8 +101,7 @@ class Runner:
             self.results.say(row.key, tool.name, "no such command")
             return
         # What is read is in memory for everybody: the corpus when backing up, else the repository.
-        measure.warm(row.corpus if row.work in ("backup", "stream", "pipe") else tool.repository)
-        measure.settle()
+        self.prepare(row.corpus if row.work in ("backup", "stream", "pipe") else tool.repository)
         trace = f"{self.scratch}/trace"
         wrapper = ["strace", "-f", "-qq", "-y", "--seccomp-bpf", "-e", f"trace={REQUESTS}", "-o", trace] if tracing else []
         before_bytes, _ = measure.stored(tool.repository)
@@ -123,7 +128,7 @@ class Runner:
             measure.run(tool.restore(self.tree, f"{self.target}/tree"), tool.environment())
             differences = compare(row.corpus, f"{self.target}/tree")
         elif streams and row.work in ("stream", "pipe"):
-            with subprocess.Popen(tool.dump("stream.raw"), env=tool.environment(), stdout=subprocess.PIPE) as dump:
+            with subprocess.Popen(tool.dump("stream.raw"), env=tool.environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as dump:
                 differences = subprocess.run(["cmp", "-", row.corpus], stdin=dump.stdout, capture_output=True, text=True)
                 differences = differences.stdout + differences.stderr
             if dump.returncode:
