@@ -30,6 +30,10 @@ class Results:
     def forget(self, row):
         self.all["rows"].pop(row, None)
 
+    def runs(self, row):
+        """How many runs the row has of the tool that has most."""
+        return max((len(cell["runs"]) for cell in self.all["rows"].get(row, {}).values()), default=0)
+
     def add(self, row, tool, timed, stored_bytes, files):
         run = {**timed._asdict(), "stored_bytes": stored_bytes, "files": files}
         self.cell(row, tool)["runs"].append(run)
@@ -97,12 +101,12 @@ def tables(results, rows):
         f"Measured on {facts['date']}, {facts['machine']}. Versions: {facts['versions']}. Corpora: {facts['corpora']}.",
         f"Median of {repetitions(results, shown)} runs, in which other work took {others(results, shown)} of the CPU (median and worst). Seconds of wall clock and MB (decimal) stored, each beside the best peer's; a ratio in bold is worse than wanted.",
         "",
-        line("work", "vault s", "best peer s", "ratio", "wanted", "vault MB", "best peer MB", "ratio", "wanted", "vault peak MB"),
-        line(*["---"] * 10),
+        line("work", "vault s", "best peer s", "ratio", "wanted", "CPU ratio", "vault MB", "best peer MB", "ratio", "wanted", "vault peak MB"),
+        line(*["---"] * 11),
     ]
     for row in shown:
         if row.work.startswith("shell:"):
-            out.append(line(row.title, "", seconds(results.median(row.key, "reference", "wall_seconds")), "", "", "", megabytes(results.median(row.key, "reference", "stored_bytes")), "", "", ""))
+            out.append(line(row.title, "", seconds(results.median(row.key, "reference", "wall_seconds")), "", "", "", "", megabytes(results.median(row.key, "reference", "stored_bytes")), "", "", ""))
             continue
         ours, stored = results.median(row.key, "vault", "wall_seconds"), results.median(row.key, "vault", "stored_bytes")
         best, name = results.best(row.key, "wall_seconds")
@@ -112,6 +116,7 @@ def tables(results, rows):
         peak = results.median(row.key, "vault", "peak_bytes")
         out.append(line(
             row.title, said or seconds(ours), f"{seconds(best)} {name}", ratio(ours, against, row.wall_wanted), row.wall_wanted or "",
+            ratio(results.median(row.key, "vault", "cpu_seconds"), results.best(row.key, "cpu_seconds")[0], None),
             megabytes(stored), f"{megabytes(least)} {saver}", ratio(stored, least, row.stored_wanted), row.stored_wanted or "",
             f"**{megabytes(peak)}**" if peak and peak > 100e6 else megabytes(peak),
         ))

@@ -19,7 +19,7 @@ class Runner:
         self.corpora = held
         self.results = results
         self.patience_seconds = patience_seconds
-        subprocess.run(["rm", "-rf", self.work], check=True)
+        subprocess.run(["rm", "-rf", "--one-file-system", self.work], check=True)
         # The same path for every tree, so that B is what became of A.
         self.tree = os.path.join(self.work, "tree")
         self.target = os.path.join(self.work, "restored")
@@ -34,7 +34,8 @@ class Runner:
         for row in rows:
             if not add:
                 self.results.forget(row.key)
-        for repetition in range(repetitions):
+        earlier = max(self.results.runs(row.key) for row in rows)
+        for repetition in range(earlier, earlier + repetitions):
             self.once(name, rows, repetition, tracing=False)
         if requests:
             self.once(name, rows, 0, tracing=True)
@@ -59,7 +60,7 @@ class Runner:
         """Puts the row's tree where all tools look for it; its files keep their inodes and times."""
         subprocess.run(["umount", "--quiet", self.tree])
         if row.corpus and os.path.isdir(row.corpus):
-            subprocess.run(["mount", "--bind", row.corpus, self.tree], check=True)
+            subprocess.run(["mount", "-o", "bind,ro", row.corpus, self.tree], check=True)
 
     def reference(self, row):
         self.mount(row)
