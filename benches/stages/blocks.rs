@@ -5,7 +5,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use std::hint::black_box;
 use vault_engine::format::compress::{self, Compression};
 use vault_engine::format::keys::KeyClass;
-use vault_engine::format::pack::{BlockRow, ChunkRow, PackKind, check_names, open_block, seal_block};
+use vault_engine::format::pack::{BlockRow, ChunkRow, CompressedBlock, PackKind, check_names, open_block};
 use vault_engine::format::seal::{Cipher, NONCE_LENGTH, Sealed, TAG_LENGTH};
 use vault_engine::ops::bench::LEVELS;
 use vault_engine::ops::bench::made::{DataKind, data};
@@ -60,7 +60,8 @@ pub fn unseal_and_decompress(c: &mut Criterion) {
         let plain = data(kind, 1, BLOCK);
         let chunks: Vec<ChunkRow> = plain.chunks(64 << 10).map(|chunk| ChunkRow { id: ring.name_data(chunk), length: chunk.len() as u32 }).collect();
         for (cipher, word) in CIPHERS {
-            let block = seal_block(ring.repository, PackKind::Data, &key, cipher, Compression::default(), &[6; 32], &plain, chunks.clone());
+            let block =
+                CompressedBlock::new(&plain, Compression::default(), Vec::new()).seal(ring.repository, PackKind::Data, &key, cipher, &[6; 32], chunks.clone());
             let row = BlockRow {
                 offset: 0,
                 box_length: block.bytes.len() as u32,

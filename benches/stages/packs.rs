@@ -5,7 +5,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use std::hint::black_box;
 use vault_engine::format::compress::Compression;
 use vault_engine::format::keys::{KeyClass, KeyRing, SessionKey};
-use vault_engine::format::pack::{ChunkRow, END_LENGTH, Geometry, PackBuilder, PackKind, SealedBlock, open_table, seal_block};
+use vault_engine::format::pack::{ChunkRow, CompressedBlock, END_LENGTH, Geometry, PackBuilder, PackKind, SealedBlock, open_table};
 use vault_engine::format::seal::Cipher;
 use vault_engine::ops::bench::made::{DataKind, data};
 
@@ -16,13 +16,13 @@ fn blocks(ring: &KeyRing, key: &SessionKey, length: usize) -> Vec<SealedBlock> {
     let block = |number: usize| {
         let plain = data(DataKind::Noise, number as u64, BLOCK);
         let chunks = plain.chunks(length).map(|chunk| ChunkRow { id: ring.name_data(chunk), length: chunk.len() as u32 }).collect();
-        seal_block(ring.repository, PackKind::Data, &key.seal, Cipher::default(), Compression::Off, &[6; 32], &plain, chunks)
+        CompressedBlock::new(&plain, Compression::Off, Vec::new()).seal(ring.repository, PackKind::Data, &key.seal, Cipher::default(), &[6; 32], chunks)
     };
     (0..BLOCKS).map(block).collect()
 }
 
 fn build(ring: &KeyRing, key: &SessionKey, blocks: &[SealedBlock]) -> Vec<u8> {
-    let mut builder = PackBuilder::new(PackKind::Data, [3; 16], key, 17 << 20);
+    let mut builder = PackBuilder::new(PackKind::Data, [3; 16], key, Vec::with_capacity(17 << 20));
     for block in blocks {
         builder.push(block);
     }

@@ -11,52 +11,16 @@ use crate::format::compress::Compression;
 use crate::format::seal::Cipher;
 use crate::store::host::Host;
 use crate::store::repository::InitOptions;
+pub use crate::store::stages::Stage;
 use crate::store::{Store, StoreError};
 use judge::{Bottleneck, GB, Line, Machine, Prices, Prospect};
 use std::time::Duration;
-
-/// A stage of a backup, in the order that bytes take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum StageName {
-    /// Listing folders, looking at each entry, describing those that are no files.
-    Walk,
-    /// Opening, reading and describing files.
-    Read,
-    /// Finding where chunks end.
-    Cut,
-    /// Hashing chunks.
-    Name,
-    /// Compressing blocks.
-    Compress,
-    /// Encrypting and authenticating blocks.
-    Seal,
-    /// Waiting for the store to take packs.
-    StoreWait,
-}
-
-impl StageName {
-    /// Every stage, in order.
-    pub const ALL: [Self; 7] = [Self::Walk, Self::Read, Self::Cut, Self::Name, Self::Compress, Self::Seal, Self::StoreWait];
-
-    /// Its name.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Walk => "walk",
-            Self::Read => "read",
-            Self::Cut => "cut",
-            Self::Name => "name",
-            Self::Compress => "compress",
-            Self::Seal => "seal",
-            Self::StoreWait => "store wait",
-        }
-    }
-}
 
 /// What a stage did, and what it took on one thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StageCost {
     /// Which.
-    pub name: StageName,
+    pub name: Stage,
     /// Bytes that went into it: plain ones up to `compress`, compressed ones after.
     pub bytes: u64,
     /// Bytes of the source behind them.
@@ -147,7 +111,7 @@ pub struct BenchOutcome {
     /// Hardly anything was waited for while reading: the sample lay in memory.
     pub read_from_memory: bool,
     /// The stages, in order.
-    pub stages: [StageCost; StageName::ALL.len()],
+    pub stages: [StageCost; Stage::ALL.len()],
     /// What holds a backup up.
     pub bottleneck: Bottleneck,
     /// What a backup would take at each of [`LEVELS`].
@@ -204,8 +168,8 @@ pub fn bench(source: &dyn Source, store: &dyn Store, host: &dyn Host, options: &
         return Err(BenchError::NoContents);
     }
     let of = |name, bytes, elapsed, busy| StageCost { name, bytes, plain_bytes: bytes, elapsed, busy };
-    let walk = of(StageName::Walk, walked.bytes, walked.elapsed, walked.busy);
-    let read = of(StageName::Read, sample.bytes, sample.elapsed, sample.busy);
+    let walk = of(Stage::Walk, walked.bytes, walked.elapsed, walked.busy);
+    let read = of(Stage::Read, sample.bytes, sample.elapsed, sample.busy);
     let bench = stages::Bench::new(watch, &sample);
     let (cut, cuts) = bench.cut(part(5))?;
     let (name, blocks) = bench.name(&cuts, part(5))?;
@@ -219,7 +183,7 @@ pub fn bench(source: &dyn Source, store: &dyn Store, host: &dyn Host, options: &
 
     let plain_bytes = (all_puts.bytes as f64 * sample.bytes as f64 / seal.bytes.max(1) as f64) as u64;
     // Whatever a put has a processor do is done by other threads, and little.
-    let store_wait = StageCost { name: StageName::StoreWait, bytes: all_puts.bytes, plain_bytes, elapsed: all_puts.elapsed, busy: Duration::ZERO };
+    let store_wait = StageCost { name: Stage::StoreWait, bytes: all_puts.bytes, plain_bytes, elapsed: all_puts.elapsed, busy: Duration::ZERO };
     let stages = [walk, read, cut, name, compress, seal, store_wait];
     let prices = Prices::of(&stages);
     let line = Line::through(&puts[0], &puts[1]);

@@ -32,7 +32,7 @@ fn level_word(level: Compression) -> String {
 fn event(outcome: &BenchOutcome, paths: &[PathBuf], place: &str) -> json::Bench {
     let total = total(outcome);
     let stage = |stage: &StageCost| json::BenchStage {
-        stage: stage.name.word(),
+        stage: stage.name.name(),
         bytes: stage.bytes,
         mb_per_second: stage.bytes_per_second() / MB,
         seconds_per_gb: stage.seconds_per_gb(),
@@ -54,7 +54,7 @@ fn event(outcome: &BenchOutcome, paths: &[PathBuf], place: &str) -> json::Bench 
         stages: outcome.stages.iter().map(stage).collect(),
         bottleneck: json::BenchBottleneck {
             limit: outcome.bottleneck.limit.word(),
-            stage: outcome.bottleneck.stage.word(),
+            stage: outcome.bottleneck.stage.name(),
             seconds_per_gb: outcome.bottleneck.seconds_per_gb,
         },
         levels: outcome
@@ -104,7 +104,7 @@ fn lines(outcome: &BenchOutcome, made: bool, place: &str) -> Vec<String> {
     let total = total(outcome);
     for stage in &outcome.stages {
         let seconds = stage.seconds_per_gb();
-        stages.row(vec![stage.name.word().to_owned(), digits(stage.bytes_per_second() / MB), digits(seconds), format!("{:.1} %", seconds / total * 100.0)]);
+        stages.row(vec![stage.name.name().to_owned(), digits(stage.bytes_per_second() / MB), digits(seconds), format!("{:.1} %", seconds / total * 100.0)]);
     }
     lines.extend(stages.lines());
     lines.push(String::new());
@@ -133,7 +133,7 @@ fn sentence(outcome: &BenchOutcome, place: &str) -> String {
     };
     format!(
         "A first backup here is held up by {}: {who} {seconds} s for each GB, which makes {} MB/s at best.",
-        bottleneck.stage.word(),
+        bottleneck.stage.name(),
         speed(bottleneck.seconds_per_gb)
     )
 }
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
     use vault_engine::format::seal::Cipher;
-    use vault_engine::ops::bench::StageName;
+    use vault_engine::ops::bench::Stage;
     use vault_engine::ops::bench::judge::{Bottleneck, Machine, Prospect};
 
     fn outcome() -> BenchOutcome {
@@ -205,8 +205,8 @@ mod tests {
             unique_bytes: 900,
             compressed_bytes: 300,
             read_from_memory: false,
-            stages: StageName::ALL.map(stage),
-            bottleneck: Bottleneck { limit: Limit::Processor, stage: StageName::Compress, seconds_per_gb: 1.25 },
+            stages: Stage::ALL.map(stage),
+            bottleneck: Bottleneck { limit: Limit::Processor, stage: Stage::Compress, seconds_per_gb: 1.25 },
             levels: vec![Prospect { level: 3, bytes_per_second: 4e8, ratio: 0.3, seconds_per_gb: 1.25 }],
             ciphers: vec![(Cipher::XChaCha20Poly1305, 3e9)],
             pack_sizes: vec![(16 << 20, 2e8)],
@@ -220,7 +220,7 @@ mod tests {
     fn one_sentence_names_the_bottleneck() {
         let said = sentence(&outcome(), "/r");
         assert_eq!(said, "A first backup here is held up by compress: 2 cores need 1.25 s for each GB, which makes 800 MB/s at best.");
-        let store = Bottleneck { limit: Limit::Store, stage: StageName::StoreWait, seconds_per_gb: 20.0 };
+        let store = Bottleneck { limit: Limit::Store, stage: Stage::StoreWait, seconds_per_gb: 20.0 };
         let said = sentence(&BenchOutcome { bottleneck: store, ..outcome() }, "/r");
         assert_eq!(said, "A first backup here is held up by store wait: /r needs 20.0 s for each GB, which makes 50.0 MB/s at best.");
     }

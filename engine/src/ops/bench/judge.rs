@@ -1,6 +1,6 @@
 //! What the numbers mean: how long a backup takes with them, what holds it up, and what would be better. Pure.
 
-use super::{LevelCost, PutCost, StageCost, StageName};
+use super::{LevelCost, PutCost, Stage, StageCost};
 use crate::format::compress::Compression;
 use crate::format::seal::Cipher;
 use crate::store::repository::InitOptions;
@@ -48,7 +48,7 @@ pub struct Bottleneck {
     /// Where.
     pub limit: Limit,
     /// The stage that costs most there.
-    pub stage: StageName,
+    pub stage: Stage,
     /// How long it takes for each GB of the source.
     pub seconds_per_gb: f64,
 }
@@ -56,17 +56,17 @@ pub struct Bottleneck {
 /// What each stage costs for each GB of the source: time that passes, and time that a processor works.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Prices {
-    elapsed: [f64; StageName::ALL.len()],
-    busy: [f64; StageName::ALL.len()],
+    elapsed: [f64; Stage::ALL.len()],
+    busy: [f64; Stage::ALL.len()],
 }
 
 impl Prices {
     /// Of measured stages, one of each name.
-    pub fn of(stages: &[StageCost; StageName::ALL.len()]) -> Self {
+    pub fn of(stages: &[StageCost; Stage::ALL.len()]) -> Self {
         Self { elapsed: stages.map(|stage| stage.seconds_per_gb()), busy: stages.map(|stage| stage.busy_per_gb()) }
     }
 
-    fn scaled(mut self, stage: StageName, factor: f64) -> Self {
+    fn scaled(mut self, stage: Stage, factor: f64) -> Self {
         self.elapsed[stage as usize] *= factor;
         self.busy[stage as usize] *= factor;
         self
@@ -74,14 +74,14 @@ impl Prices {
 
     /// The limit that is reached first.
     pub fn bottleneck(&self, machine: Machine) -> Bottleneck {
-        use StageName::{Cut, Name, Read, StoreWait, Walk};
+        use Stage::{Cut, Name, Read, StoreWait, Walk};
         let at_readers = [Read, Cut, Name];
-        let dearest = |stages: &[StageName], prices: &[f64]| {
-            let price = |stage: &&StageName| prices[**stage as usize];
+        let dearest = |stages: &[Stage], prices: &[f64]| {
+            let price = |stage: &&Stage| prices[**stage as usize];
             stages.iter().max_by(|a, b| price(a).total_cmp(&price(b))).copied().unwrap_or(Read)
         };
-        let sum = |stages: &[StageName], prices: &[f64]| stages.iter().map(|stage| prices[*stage as usize]).sum::<f64>();
-        let all = StageName::ALL;
+        let sum = |stages: &[Stage], prices: &[f64]| stages.iter().map(|stage| prices[*stage as usize]).sum::<f64>();
+        let all = Stage::ALL;
         let limits = [
             (Limit::Walk, Walk, self.elapsed[Walk as usize]),
             (Limit::Readers, dearest(&at_readers, &self.elapsed), sum(&at_readers, &self.elapsed) / machine.readers.max(1) as f64),
@@ -115,7 +115,7 @@ pub fn prospects(prices: &Prices, levels: &[LevelCost], ratio: f64, machine: Mac
         .iter()
         .map(|cost| {
             let shrunk = cost.stored_bytes as f64 / usual.stored_bytes.max(1) as f64;
-            let prices = prices.scaled(StageName::Compress, per(cost, usual)).scaled(StageName::Seal, shrunk).scaled(StageName::StoreWait, shrunk);
+            let prices = prices.scaled(Stage::Compress, per(cost, usual)).scaled(Stage::Seal, shrunk).scaled(Stage::StoreWait, shrunk);
             Prospect {
                 level: cost.level,
                 bytes_per_second: cost.plain_bytes as f64 / cost.elapsed.as_secs_f64().max(1e-9),
@@ -205,7 +205,7 @@ const PACK_GAIN: f64 = 0.9;
 /// The default size, or a larger one as long as twice the size makes a backup faster.
 pub fn choose_pack_size(prices: &Prices, line: &Line, machine: Machine) -> u64 {
     let usual = InitOptions::default().pack_size_bytes;
-    let seconds = |size| prices.scaled(StageName::StoreWait, line.bytes_per_second(usual) / line.bytes_per_second(size)).bottleneck(machine).seconds_per_gb;
+    let seconds = |size| prices.scaled(Stage::StoreWait, line.bytes_per_second(usual) / line.bytes_per_second(size)).bottleneck(machine).seconds_per_gb;
     let mut chosen = usual;
     for size in PACK_SIZES.into_iter().filter(|size| *size > usual) {
         if seconds(size) > seconds(chosen) * PACK_GAIN {
@@ -242,12 +242,12 @@ mod tests {
             let found = prices.bottleneck(machine);
             (found.limit, found.stage, (found.seconds_per_gb * 1000.0).round())
         };
-        assert_eq!(of(usual(), MACHINE), (Limit::Processor, StageName::Compress, 1400.0));
-        assert_eq!(of(usual(), Machine { cores: 64, readers: 2 }), (Limit::Store, StageName::StoreWait, 400.0));
-        assert_eq!(of(prices(0.05, 0.1, 0.3, 0.15, 2.0, 0.2, 9.0), MACHINE), (Limit::Store, StageName::StoreWait, 9000.0));
-        assert_eq!(of(prices(0.05, 8.0, 0.3, 0.15, 2.0, 0.2, 0.4), MACHINE), (Limit::Readers, StageName::Read, 4225.0));
-        assert_eq!(of(prices(5.0, 0.1, 0.3, 0.15, 2.0, 0.2, 0.4), MACHINE), (Limit::Walk, StageName::Walk, 5000.0));
-        assert_eq!(of(prices(0.0, 0.1, 0.9, 0.1, 2.0, 0.2, 0.0), Machine { cores: 64, readers: 2 }), (Limit::Readers, StageName::Cut, 550.0));
+        assert_eq!(of(usual(), MACHINE), (Limit::Processor, Stage::Compress, 1400.0));
+        assert_eq!(of(usual(), Machine { cores: 64, readers: 2 }), (Limit::Store, Stage::StoreWait, 400.0));
+        assert_eq!(of(prices(0.05, 0.1, 0.3, 0.15, 2.0, 0.2, 9.0), MACHINE), (Limit::Store, Stage::StoreWait, 9000.0));
+        assert_eq!(of(prices(0.05, 8.0, 0.3, 0.15, 2.0, 0.2, 0.4), MACHINE), (Limit::Readers, Stage::Read, 4225.0));
+        assert_eq!(of(prices(5.0, 0.1, 0.3, 0.15, 2.0, 0.2, 0.4), MACHINE), (Limit::Walk, Stage::Walk, 5000.0));
+        assert_eq!(of(prices(0.0, 0.1, 0.9, 0.1, 2.0, 0.2, 0.0), Machine { cores: 64, readers: 2 }), (Limit::Readers, Stage::Cut, 550.0));
     }
 
     #[test]

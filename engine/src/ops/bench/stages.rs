@@ -1,7 +1,7 @@
 //! The work of each stage on a sample, by the functions that a backup calls, timed on one thread.
 
 use super::sample::{Piece, Sample, Timer};
-use super::{BenchError, LevelCost, PutCost, StageCost, StageName, Watch};
+use super::{BenchError, LevelCost, PutCost, Stage, StageCost, Watch};
 use crate::format::chunker::{ChunkClass, Chunker};
 use crate::format::compress::{Compression, compress};
 use crate::format::id::{ChunkId, ObjectId, RepositoryId};
@@ -43,7 +43,7 @@ impl<'a> Bench<'a> {
         Self { watch, keys: KeyRing::new(RepositoryId([0; 16]), vec![Key([0; 32])]), sample }
     }
 
-    fn cost(&self, name: StageName, bytes: u64, busy: Duration) -> StageCost {
+    fn cost(&self, name: Stage, bytes: u64, busy: Duration) -> StageCost {
         StageCost { name, bytes, plain_bytes: self.sample.bytes, elapsed: busy, busy }
     }
 
@@ -61,7 +61,7 @@ impl<'a> Bench<'a> {
         };
         let mut cuts = Vec::new();
         let time = repeat(self.watch, span, || cuts = self.sample.pieces.iter().map(cut).collect())?;
-        Ok((self.cost(StageName::Cut, self.sample.bytes, time), cuts))
+        Ok((self.cost(Stage::Cut, self.sample.bytes, time), cuts))
     }
 
     fn chunks<'c>(&'c self, cuts: &'c [Vec<usize>]) -> impl Iterator<Item = &'c [u8]> {
@@ -95,7 +95,7 @@ impl<'a> Bench<'a> {
             open.extend_from_slice(chunk);
         }
         blocks.extend(Some(open).filter(|open| !open.is_empty()));
-        Ok((self.cost(StageName::Name, self.sample.bytes, time), blocks))
+        Ok((self.cost(Stage::Name, self.sample.bytes, time), blocks))
     }
 
     /// Compresses at the default level; returns boxes to be, with room for nonces.
@@ -112,7 +112,7 @@ impl<'a> Bench<'a> {
                 })
                 .collect();
         })?;
-        Ok((self.cost(StageName::Compress, blocks.iter().map(|plain| plain.len() as u64).sum(), time), boxes))
+        Ok((self.cost(Stage::Compress, blocks.iter().map(|plain| plain.len() as u64).sum(), time), boxes))
     }
 
     /// Seals with one cipher.
@@ -126,7 +126,7 @@ impl<'a> Bench<'a> {
                 buffer.truncate(*length);
             }
         })?;
-        Ok(self.cost(StageName::Seal, lengths.iter().map(|length| (length - NONCE_LENGTH) as u64).sum(), time))
+        Ok(self.cost(Stage::Seal, lengths.iter().map(|length| (length - NONCE_LENGTH) as u64).sum(), time))
     }
 
     /// Compresses the same blocks at each of `levels`, as many as `span` allows, one at least.
@@ -175,7 +175,7 @@ pub(super) fn put(store: &dyn Store, watch: Watch<'_>, lengths: [usize; 2], span
                 let name = ObjectName::new(ObjectKind::DataPack, ObjectId(watch.host.random()));
                 names.push(name);
                 let mut timer = Timer::start(watch);
-                store.put(&name, bytes)?;
+                store.put_pack(&name, bytes)?;
                 timer.pause();
                 times.push(timer.elapsed);
             }
