@@ -126,8 +126,7 @@ impl SourceDir for Directory {
             }
             opened => opened?,
         };
-        let size = only_regular(fd.as_fd())?;
-        Ok(Box::new(FileBody::new(fd, size, Arc::clone(&self.shared))))
+        Ok(Box::new(FileBody::new(fd, Arc::clone(&self.shared))))
     }
 
     fn path(&self, name: &[u8]) -> Vec<u8> {
@@ -135,8 +134,7 @@ impl SourceDir for Directory {
     }
 }
 
-/// The length of an open regular file; anything else is an error.
-fn only_regular(fd: BorrowedFd<'_>) -> io::Result<u64> {
-    let found = statx_of(fd)?;
-    if type_of(&found) == Some(NodeType::File) { Ok(found.stx_size) } else { Err(io::Error::other("no longer a regular file")) }
+/// An error unless `fd` is a regular file.
+fn only_regular(fd: BorrowedFd<'_>) -> io::Result<()> {
+    if type_of(&statx_of(fd)?) == Some(NodeType::File) { Ok(()) } else { Err(io::Error::other("no longer a regular file")) }
 }

@@ -46,6 +46,11 @@ impl Found {
         type_of_mode(self.mode)
     }
 
+    /// Length in bytes; of regular files only it means anything.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
     /// Whether something is mounted right here, as far as the kernel tells (since Linux 5.8).
     pub fn may_be_mounted(&self) -> bool {
         self.may_be_mounted
