@@ -38,7 +38,8 @@ pub trait SourceDir: Send + Sync {
     /// What was not readable of it (an attribute, say) comes as a sentence beside it.
     fn metadata(&self, name: &[u8], stat: &Stat) -> io::Result<(Metadata, Vec<String>)>;
 
-    /// Opens the regular file `name` for reading. Never follows a symbolic link, never blocks on a fifo that took the file's place.
+    /// Opens the regular file `name` for reading. Never follows a symbolic link, never blocks on a fifo that took the file's place; that it is
+    /// something else by now may show here, or at the first [`Body::read`] or [`Body::stat`].
     fn open(&self, name: &[u8]) -> io::Result<Box<dyn Body>>;
 
     /// Whether what is opened here is a stream: something that a program makes, read once, without a name that says what it is.
@@ -66,6 +67,12 @@ pub trait Body: Send {
     fn seek(&mut self, offset: u64) -> io::Result<()> {
         let _ = offset;
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// All metadata of the file, as [`SourceDir::metadata`] tells them, through the open descriptor; `stat` is what [`Body::stat`] said last.
+    /// `None`: it does not know them, ask the directory.
+    fn metadata(&mut self, _stat: &Stat) -> io::Result<Option<(Metadata, Vec<String>)>> {
+        Ok(None)
     }
 
     /// Goes back to the first byte. Streams refuse.

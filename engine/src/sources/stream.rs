@@ -37,7 +37,7 @@ impl StreamSource {
             return Self::new(path, Box::new(file), mtime);
         }
         let size = metadata.len();
-        let body = FileBody::new(file.into(), size, Arc::new(Shared::default()));
+        let body = FileBody::new(file.into(), Arc::new(Shared::default()));
         let mut source = Self::of(path, Box::new(StreamFile(body)), mtime)?;
         // Nothing is said of how much of it is allocated: so holes are looked for.
         (source.stat.size, source.stat.allocated) = (size, 0);

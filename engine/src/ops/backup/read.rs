@@ -158,7 +158,10 @@ impl<'a> Reader<'a> {
             changed_while_read = after.is_some_and(|after| differs(&after, &stat));
         }
         body.release();
-        let (mut metadata, remarks) = job.dir.metadata(&job.name, &stat)?;
+        let (mut metadata, remarks) = match body.metadata(&stat)? {
+            Some(described) => described,
+            None => job.dir.metadata(&job.name, &stat)?,
+        };
         for remark in remarks {
             self.shared.missing(&job.dir.path(&job.name), &remark);
         }
