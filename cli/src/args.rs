@@ -100,6 +100,11 @@ pub enum Command {
     Stats(commands::stats::Args),
     Bench(commands::bench::Args),
     Tag(commands::tag::Args),
+    Pin(commands::pin::Args),
+    Unpin(commands::pin::UnpinArgs),
+    Forget(Box<commands::forget::Args>),
+    Undelete(commands::undelete::Args),
+    Prune(commands::prune::Args),
     Rewrite(commands::rewrite::Args),
     Key(commands::key::Args),
     Config(commands::config::Args),
@@ -160,6 +165,12 @@ mod tests {
             "vault stats --mode raw-data",
             "vault bench --seconds 3 /home",
             "vault init --cipher aes-256-gcm --pack-size 16M",
+            "vault forget -l 3 -d 7 -w 5 -m 12 -y 10 --keep-within 2y5m7d3h --keep-tag a,b --group-by host --prune --max-unused 5% -n",
+            "vault forget latest~2 --force",
+            "vault prune --max-repack-size 10G",
+            "vault prune --dry-run --max-unused unlimited --max-repack 1G --max-time 10m",
+            "vault pin latest --reason why --until 2030-01-01",
+            "vault undelete",
         ] {
             let parsed = Cli::try_parse_from(line.split(' '));
             assert!(parsed.is_ok(), "{line}: {}", parsed.expect_err("an error"));

@@ -1,9 +1,12 @@
 //! What people type for sizes and times becomes numbers.
 
 use jiff::civil;
+use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
+use std::time::Duration;
 use vault_engine::format::node::Time;
 use vault_engine::format::seal::Cipher;
+use vault_engine::ops::forget::policy::{Calendar, Period, Span};
 
 /// Bytes: a number with an optional unit `B`, `K`, `M`, `G`, `T` (powers of 1024, also `KiB`, `kb`, …), fractions allowed.
 pub fn size(text: &str) -> Result<u64, String> {
@@ -103,6 +106,89 @@ fn parse_span(text: &str) -> Option<jiff::Span> {
     (rank > 0).then_some(span)
 }
 
+/// `1y5m7d2h`, as restic writes spans of a policy: `m` is a month.
+pub fn span(text: &str) -> Result<Span, String> {
+    let wrong = || format!("`{text}` is not a span; write for example 7d, 1y6m or 12h");
+    let mut span = Span::default();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|char: char| !char.is_ascii_digit()).ok_or_else(wrong)?;
+        let number: i32 = rest[..digits].parse().map_err(|_| wrong())?;
+        let unit = rest[digits..].chars().next().ok_or_else(wrong)?;
+        let place = match unit {
+            'y' => &mut span.years,
+            'm' => &mut span.months,
+            'w' | 'd' => &mut span.days,
+            'h' => &mut span.hours,
+            _ => return Err(wrong()),
+        };
+        *place = number.checked_mul(if unit == 'w' { 7 } else { 1 }).and_then(|number| place.checked_add(number)).ok_or_else(wrong)?;
+        rest = &rest[digits + 1..];
+    }
+    if span == Span::default() { Err(wrong()) } else { Ok(span) }
+}
+
+/// A length of time for a run: `90s`, `10m`, `2h`, `1d`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is not a length of time; write for example 90s, 10m, 2h or 1d");
+    let digits = text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len());
+    let factor = match &text[digits..] {
+        "s" | "" => 1,
+        "m" | "min" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
+    number.checked_mul(factor).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+/// The calendar of this machine's time zone. Weeks are those of ISO 8601.
+pub struct LocalCalendar(TimeZone);
+
+impl Default for LocalCalendar {
+    fn default() -> Self {
+        Self(TimeZone::system())
+    }
+}
+
+impl LocalCalendar {
+    fn zoned(&self, at: Time) -> Zoned {
+        let nanoseconds = i128::from(at.seconds) * 1_000_000_000 + i128::from(at.nanoseconds);
+        let timestamp = Timestamp::from_nanosecond(nanoseconds).unwrap_or(if at.seconds < 0 { Timestamp::MIN } else { Timestamp::MAX });
+        timestamp.to_zoned(self.0.clone())
+    }
+}
+
+impl Calendar for LocalCalendar {
+    fn number(&self, period: Period, at: Time) -> i64 {
+        let zoned = self.zoned(at);
+        let (year, month, day) = (i64::from(zoned.year()), i64::from(zoned.month()), i64::from(zoned.day()));
+        let days = (year * 12 + month) * 31 + day;
+        match period {
+            // An hour that a clock change repeats counts once, as in restic.
+            Period::Hour => days * 24 + i64::from(zoned.hour()),
+            Period::Day => days,
+            Period::Week => {
+                let week = zoned.date().iso_week_date();
+                i64::from(week.year()) * 53 + i64::from(week.week())
+            }
+            Period::Month => year * 12 + month,
+            Period::Quarter => year * 4 + (month - 1) / 3,
+            Period::Year => year,
+        }
+    }
+
+    fn before(&self, at: Time, span: Span) -> Time {
+        let back = || {
+            let span = jiff::Span::new().try_years(span.years).ok()?.try_months(span.months).ok()?.try_days(span.days).ok()?.try_hours(span.hours).ok()?;
+            self.zoned(at).checked_sub(span).ok()
+        };
+        // Farther back than the calendar goes: everything is younger.
+        back().map_or(Time { seconds: i64::MIN, nanoseconds: 0 }, |zoned| from_timestamp(zoned.timestamp()))
+    }
+}
+
 /// The engine's time for jiff's.
 pub fn from_timestamp(at: Timestamp) -> Time {
     let nanoseconds = at.as_nanosecond();
@@ -144,6 +230,35 @@ mod tests {
         assert_eq!(at("1mo"), at("2026-02-10 12:00:00"));
         for wrong in ["", "yesterday", "12", "h", "1h1d", "2026-13-01", "@", "99999999y"] {
             assert_eq!(at(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn spans_and_lengths_of_time() {
+        assert_eq!(span("1y5m2w3d4h"), Ok(Span { years: 1, months: 5, days: 17, hours: 4 }));
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("2h"), Ok(Duration::from_secs(7200)));
+        for wrong in ["", "7", "d", "1x", "-1d", "99999999999y"] {
+            assert!(span(wrong).is_err(), "{wrong}");
+        }
+        assert!(duration("1y").is_err() && duration("h").is_err());
+    }
+
+    #[test]
+    fn the_calendar_knows_where_periods_begin() {
+        let calendar = LocalCalendar(TimeZone::get("Europe/Berlin").expect("a zone"));
+        let at = |text: &str| from_timestamp(text.parse().expect("a time"));
+        let same = |period, a: &str, b: &str| calendar.number(period, at(a)) == calendar.number(period, at(b));
+        assert!(same(Period::Day, "2026-03-09T23:30:00Z", "2026-03-10T22:30:00Z"), "both are the 10th there");
+        assert!(!same(Period::Day, "2026-03-10T22:30:00Z", "2026-03-10T23:30:00Z"));
+        assert!(same(Period::Week, "2025-12-29T12:00:00Z", "2026-01-04T12:00:00Z"), "one ISO week over the turn of the year");
+        assert!(!same(Period::Year, "2025-12-29T12:00:00Z", "2026-01-04T12:00:00Z"));
+        assert!(same(Period::Quarter, "2026-04-02T12:00:00Z", "2026-06-30T12:00:00Z"));
+        assert!(!same(Period::Month, "2026-04-02T12:00:00Z", "2026-06-30T12:00:00Z"));
+        assert_eq!(calendar.before(at("2026-03-31T12:00:00Z"), Span { months: 1, ..Span::default() }), at("2026-02-28T13:00:00Z"), "summer time began between");
+        let ordered = ["2025-12-31T22:59:59Z", "2025-12-31T23:00:00Z", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"];
+        for period in Period::ALL {
+            assert!(ordered.is_sorted_by_key(|text| calendar.number(period, at(text))), "{period:?}");
         }
     }
 

@@ -105,6 +105,11 @@ impl Snapshot {
             },
             None => 0,
         };
+        if let Some(pin) = map.get(18) {
+            let pin = pin.map(&[])?;
+            pin.need(1)?.text()?;
+            pin.get(2).map(crate::cbor::Item::time).transpose()?;
+        }
         if let Some(signature) = map.get(96) {
             signature.bytes()?;
         }
@@ -205,6 +210,9 @@ impl Forget {
     /// Reads a forget record.
     pub fn parse(record: &[u8]) -> Result<Forget> {
         let map = cbor::decode(record)?.map(&[])?;
+        // What undeleting needs is of no use here; its types count.
+        map.get(6).map(crate::cbor::Item::bytes).transpose()?;
+        map.get(7).map(crate::cbor::Item::fixed::<16>).transpose()?;
         Ok(Forget {
             snapshot: map.need(1)?.fixed()?,
             writer: map.need(2)?.text()?.to_owned(),

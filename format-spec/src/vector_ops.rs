@@ -107,8 +107,30 @@ pub fn run(v: &Vector) -> Result<Outputs> {
             let packs = segment.packs.iter().map(|(name, class, length)| format!("{}:{}:{length}", hex(name), class.number()));
             Ok(vec![("packs", join(packs)), ("rows", join(rows)), ("replaces", join(segment.replaces.iter().map(|n| hex(n))))])
         }
+        "sweep" => {
+            let map = cbor::decode(&v.input)?.map(&[])?;
+            let (data, meta) = (pack_names(map.need(1)?.bytes()?)?, pack_names(map.need(2)?.bytes()?)?);
+            if data.is_empty() && meta.is_empty() {
+                return fail(Rule::BadStructure, "a sweep record without packs");
+            }
+            let (made, host) = (map.need(3)?.time()?.to_string(), map.need(4)?.text()?.to_owned());
+            Ok(vec![("data", data), ("meta", meta), ("made", made), ("host", host)])
+        }
+        "sweep-done" => {
+            let map = cbor::decode(&v.input)?.map(&[])?;
+            let sweep: Bytes32 = map.need(1)?.fixed()?;
+            Ok(vec![("sweep", hex(&sweep)), ("made", map.need(2)?.time()?.to_string())])
+        }
         op => fail(Rule::Io, format!("unknown operation {op}")),
     }
+}
+
+fn pack_names(bytes: &[u8]) -> Result<String> {
+    let names: Vec<&[u8]> = bytes.chunks(32).collect();
+    if bytes.len() % 32 != 0 || !names.is_sorted_by(|a, b| a < b) {
+        return fail(Rule::BadStructure, "names of packs that are cut off or out of order");
+    }
+    Ok(join(names.iter().map(|name| hex(name))))
 }
 
 fn join<T: ToString>(values: impl Iterator<Item = T>) -> String {

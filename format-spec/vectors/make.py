@@ -312,6 +312,25 @@ def chapter_control():
     for length in (2, 3, 8, 9, 16, 17, 100, 1000, 65537, 4194305, 268435457):
         vec("control", f"padme-{length}", "a Padmé length", "padme", "ok", length=length, out_length=padme(length))
 
+    names = sorted(H(bytes([n])) for n in range(3))
+    victims = {1: names[0] + names[1], 2: names[2], 3: [5, 6], 4: "lupine"}
+    victims_out = dict(out_data=[n.hex() for n in names[:2]], out_meta=names[2], out_made="5.000000006", out_host="lupine")
+    sweep = lambda n, about, expect, record, **o: vec("control", "sweep-" + n, about, "sweep", expect, cbor(record), **o)
+    sweep("plain", "packs that are condemned or swept", "ok", victims, **victims_out)
+    sweep("optional", "with an optional key", "ok", {**victims, 99: 1}, **victims_out)
+    sweep("critical", "an unknown critical key", "unknown-critical", {**victims, 128: 1})
+    sweep("empty", "no packs at all", "bad-structure", {**victims, 1: b"", 2: b""})
+    sweep("order", "names out of order", "bad-structure", {**victims, 1: names[1] + names[0]})
+    sweep("twice", "a name twice", "bad-structure", {**victims, 1: names[0] * 2})
+    sweep("cut-name", "a name of 31 bytes", "bad-structure", {**victims, 2: names[2][:31]})
+    sweep("host-missing", "no host", "bad-structure", {1: victims[1], 2: victims[2], 3: victims[3]})
+    sweep("names-array", "names in an array", "wrong-type", {**victims, 1: names[:2]})
+    done = lambda n, about, expect, record, **o: vec("control", "done-" + n, about, "sweep-done", expect, cbor(record), **o)
+    done("plain", "a sweep is over", "ok", {1: names[0], 2: [5, 6]}, out_sweep=names[0], out_made="5.000000006")
+    done("critical", "an unknown critical key", "unknown-critical", {1: names[0], 2: [5, 6], 128: 1})
+    done("name-31", "a name of 31 bytes", "wrong-type", {1: names[0][:31], 2: [5, 6]})
+    done("time-missing", "no time", "bad-structure", {1: names[0]})
+
 
 def chapter_config():
     base = {1: REPO, 2: 1, 3: [1700000000, 0], 4: [], 5: [], 6: 1, 7: 1, 8: 0, 9: 16777216, 10: 3}

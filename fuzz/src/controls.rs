@@ -6,6 +6,7 @@ use crate::records;
 use crate::world;
 use vault_engine::format::control;
 use vault_engine::format::seal::Sealed;
+use vault_engine::format::sweep::SweepRecord;
 
 /// The kinds of control objects. The last three lie in one place.
 pub const KINDS: [Sealed; 7] = [Sealed::Config, Sealed::Snapshot, Sealed::Forget, Sealed::Index, Sealed::Condemn, Sealed::Sweep, Sealed::SweepDone];
@@ -28,6 +29,11 @@ pub fn compare(place: Sealed, bytes: &[u8]) {
         Sealed::Snapshot => records::snapshot(&record),
         Sealed::Forget => records::forget(&record),
         Sealed::Index => records::index(&record),
-        _ => {}
+        _ => {
+            let kind = control::sweep_kind(bytes);
+            if let Ok(read) = records::read(&record, |bytes| SweepRecord::decode(kind, bytes)) {
+                assert_eq!(SweepRecord::decode(kind, &read.encode()), Ok(read));
+            }
+        }
     }
 }

@@ -32,11 +32,12 @@ fn snapshots() -> &'static [StoredSnapshot] {
                 status: [Status::Complete, Status::Incomplete, Status::Partial][usize::from(n / 2) % 3],
                 missing: 0,
                 program: String::new(),
+                pinned: None,
             };
             let mut id = [n; 32];
             id[0] = 0xab;
             id[1] = n / 4;
-            StoredSnapshot { id: ObjectId(id), snapshot, confirmed: n % 5 != 0, forgotten: n % 7 == 3 }
+            StoredSnapshot { id: ObjectId(id), snapshot, confirmed: n % 5 != 0, forgotten: n % 7 == 3, session: None }
         };
         (0..24).map(stored).collect()
     })

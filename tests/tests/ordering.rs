@@ -8,11 +8,14 @@ use std::sync::{Arc, Mutex};
 use vault_engine::format::id::ObjectId;
 use vault_engine::format::keys::Key;
 use vault_engine::format::layout::{ObjectKind, ObjectName};
+use vault_engine::format::node::Time;
 use vault_engine::format::slot::Secret;
 use vault_engine::ops::backup::{BackupOptions, BackupOutcome, backup};
 use vault_engine::ops::edit::{TagChange, tag};
 use vault_engine::ops::monitor::{Cancel, Quiet};
 use vault_engine::sources::files::{FileSource, Options};
+use vault_engine::sources::stream::StreamSource;
+use vault_engine::store::error::RepositoryError;
 use vault_engine::store::host::SystemHost;
 use vault_engine::store::memory::MemoryStore;
 use vault_engine::store::repository::{InitOptions, Repository};
@@ -189,8 +192,8 @@ fn the_post_check_looks_for_sweeps_first_and_then_at_every_new_pack() {
     }
 }
 
-#[test]
-fn a_snapshot_whose_pack_vanished_is_not_acknowledged() {
+/// A world in which a table is known whose pack is gone, and a place whose file lies in that pack.
+fn vanished() -> (World, tempfile::TempDir) {
     let world = world(50);
     run(&world.repository, world.source.path());
     // Copies of known files elsewhere: their chunks are found in the pack. The first makes the table known, then the pack goes.
@@ -200,9 +203,26 @@ fn a_snapshot_whose_pack_vanished_is_not_acknowledged() {
     let pack = world.store.list(ObjectKind::DataPack).unwrap()[0].0;
     world.store.delete(&ObjectName::new(ObjectKind::DataPack, pack)).unwrap();
     fs::copy(world.source.path().join("folder-1/file-1"), other.path().join("another")).unwrap();
-    let source = FileSource::new(Options { paths: vec![other.path().to_owned()], ..Options::default() }).unwrap();
+    (world, other)
+}
+
+#[test]
+fn a_snapshot_whose_pack_vanished_is_stored_again_from_its_source() {
+    let (world, other) = vanished();
+    let outcome = run(&world.repository, other.path());
+    assert_eq!(world.store.list(ObjectKind::DataPack).unwrap().len(), 1, "in a new pack");
+    let list = world.repository.snapshots().unwrap().snapshots;
+    let last = list.iter().find(|stored| Some(stored.id) == outcome.snapshot).unwrap();
+    assert!(last.confirmed);
+}
+
+#[test]
+fn a_stream_whose_pack_vanished_is_not_acknowledged() {
+    let (world, other) = vanished();
+    let bytes = fs::read(other.path().join("another")).unwrap();
+    let source = StreamSource::new(b"another", Box::new(std::io::Cursor::new(bytes)), Time::default()).unwrap();
     let outcome = backup(&world.repository, &source, &BackupOptions::default(), &Quiet, &Cancel::default()).unwrap();
-    assert!(outcome.unconfirmed.is_some());
+    assert!(matches!(outcome.unconfirmed, Some(RepositoryError::Swept(1))));
     let list = world.repository.snapshots().unwrap();
     assert_eq!(list.snapshots.iter().filter(|stored| !stored.confirmed).count(), 1);
 }

@@ -63,6 +63,7 @@ fn record(root: TreeId, sequence: u64, predecessor: Option<ObjectId>) -> Snapsho
         status: Status::Complete,
         missing: 0,
         program: String::new(),
+        pinned: None,
     }
 }
 
@@ -95,7 +96,16 @@ fn only_sweep_records_that_open_stop_confirmations() {
     unsupported[9] = 3;
     for bytes in [sealed(&repository.keys, Sealed::Condemn), sealed(&repository.keys, Sealed::SweepDone), sealed(&newer, Sealed::Sweep), unsupported] {
         let name = put(&store, ObjectKind::Sweep, &bytes);
-        assert!(snapshot(&open(&store, 1)).unwrap().unconfirmed.is_some());
+        assert!(snapshot(&open(&store, 1)).is_err());
+        store.delete(&name).unwrap();
+        // Put while a session runs: its snapshot is not acknowledged.
+        let repository = open(&store, 1);
+        let session = Session::begin(&repository, "writer", Compression::Off).unwrap();
+        let root = session.store_tree(&vault_engine::format::tree::TreeNode::Directory(Vec::new()).encode()).unwrap();
+        session.finish().unwrap();
+        let (sequence, predecessor) = session.chain().unwrap();
+        let name = put(&store, ObjectKind::Sweep, &bytes);
+        assert!(session.commit(&record(root, sequence, predecessor), None).unwrap().unconfirmed.is_some());
         store.delete(&name).unwrap();
     }
     assert!(snapshot(&open(&store, 1)).unwrap().unconfirmed.is_none());
@@ -159,7 +169,9 @@ fn forgotten_snapshots_count_for_the_chain_and_its_end_is_told() {
     let store = made();
     let repository = open(&store, 1);
     let first = snapshot(&repository).unwrap().id;
-    let forget = |sequence| Forget { snapshot: first, writer: "writer".into(), sequence, forgotten: Time::default(), replaced_by: None }.encode();
+    let forget = |sequence| {
+        Forget { snapshot: first, writer: "writer".into(), sequence, forgotten: Time::default(), replaced_by: None, record: None, session: None }.encode()
+    };
     let seal = |record: &[u8]| control::create(&repository.keys, Sealed::Forget, &SealedBy::Control, record, &[8; 32]).unwrap();
     put(&store, ObjectKind::Forget, &seal(&forget(5)));
     assert!(repository.snapshots().unwrap().snapshots[0].forgotten);

@@ -8,15 +8,19 @@ pub mod config;
 pub mod diff;
 pub mod dump;
 pub mod find;
+pub mod forget;
 pub mod init;
 pub mod key;
 pub mod ls;
 pub mod man;
+pub mod pin;
+pub mod prune;
 pub mod restore;
 pub mod rewrite;
 pub mod snapshots;
 pub mod stats;
 pub mod tag;
+pub mod undelete;
 pub mod verify;
 
 use crate::args::{Cli, Command, Global};
@@ -75,6 +79,11 @@ fn dispatch(command: &Command, session: &Session) -> Result<Exit, Complaint> {
         Command::Stats(args) => stats::run(args, session),
         Command::Bench(args) => bench::run(args, session),
         Command::Tag(args) => tag::run(args, session),
+        Command::Pin(args) => pin::run(args, session),
+        Command::Unpin(args) => pin::run_unpin(args, session),
+        Command::Forget(args) => forget::run(args, session),
+        Command::Undelete(args) => undelete::run(args, session),
+        Command::Prune(args) => prune::run(args, session),
         Command::Rewrite(args) => rewrite::run(args, session),
         Command::Key(args) => key::run(args, session),
         Command::Config(args) => config::run(args, session),

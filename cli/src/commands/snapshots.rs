@@ -176,6 +176,7 @@ mod tests {
             id: ObjectId([1; 32]),
             confirmed: status == Status::Complete,
             forgotten: false,
+            session: None,
             snapshot: Snapshot {
                 begun: Time::default(),
                 ended: Time::default(),
@@ -194,6 +195,7 @@ mod tests {
                 status,
                 missing: 0,
                 program: String::new(),
+                pinned: None,
             },
         }
     }

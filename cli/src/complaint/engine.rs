@@ -40,6 +40,9 @@ impl From<RepositoryError> for Complaint {
             RepositoryError::WrongKey { location, slots, damaged } => wrong_key(&location, slots, damaged),
             RepositoryError::Format { object, error } => damaged(&object, &error),
             RepositoryError::MissingChunk(id) => Self::failed(format!("chunk {id} is in no pack")).hint(VERIFY),
+            RepositoryError::Swept(packs) => {
+                Self::failed(format!("{packs} packs that the snapshot relies on were swept while it was made")).hint("run the same command again")
+            }
             RepositoryError::CannotWrite(feature) => {
                 Self::failed(format!("this repository needs a newer vault to write to it (feature {feature})")).hint("reading works; update vault to write")
             }

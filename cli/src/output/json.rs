@@ -7,7 +7,7 @@ mod bench;
 mod records;
 
 pub use bench::{Bench, BenchBottleneck, BenchCipher, BenchLevel, BenchPackSize, BenchRecommended, BenchStage};
-pub use records::{Change, Key, Node, Object, Side, Snapshot, SnapshotSummary, Statistics, Stats, Tagged};
+pub use records::{Change, ForgetSummary, Key, Node, Object, PruneSummary, Side, Snapshot, SnapshotSummary, Statistics, Stats, Tagged, Verdict};
 
 use super::text;
 use serde::Serialize;
@@ -27,6 +27,7 @@ pub enum Event {
     Note(Note),
     Summary(Summary),
     Snapshot(Snapshot),
+    Verdict(Verdict),
     Node(Node),
     Change(Change),
     Statistics(Statistics),
@@ -120,6 +121,8 @@ pub enum Summary {
     Restore(RestoreSummary),
     Verify(VerifySummary),
     Rewrite(RewriteSummary),
+    Forget(ForgetSummary),
+    Prune(PruneSummary),
 }
 
 /// What a backup did.

@@ -1,4 +1,4 @@
-//! The envelope of control objects: configuration, snapshots, forget records, index segments (SPEC chapter 8).
+//! The envelope of control objects: configuration, snapshots, forget records, index segments, sweep records (SPEC chapter 8).
 
 use super::compress::{self, Compression, Method};
 use super::error::{FormatError, Result};
@@ -60,15 +60,23 @@ pub fn stated_epoch(bytes: &[u8]) -> Result<u32> {
     bytes.get(12..16).map(|epoch| u32_at(epoch, 0)).ok_or(FormatError::Truncated)
 }
 
-/// The sweep record that lies in `gc/`, opened; which of the three kinds it is stands in its head (SPEC chapter 15).
-pub fn open_sweep(ring: &KeyRing, bytes: &[u8]) -> Result<Vec<u8>> {
-    let sealed = match bytes.get(8) {
+/// Which of the three kinds of sweep records an object of `gc/` says it is. Whatever is none of them is refused as what it is not.
+pub fn sweep_kind(bytes: &[u8]) -> Sealed {
+    match bytes.get(8) {
         Some(21) => Sealed::Sweep,
         Some(22) => Sealed::SweepDone,
-        // Whatever is none of the three is refused as what it is not.
         _ => Sealed::Condemn,
-    };
-    open(ring, sealed, bytes)
+    }
+}
+
+/// The sweep record that lies in `gc/`, opened (SPEC chapter 8).
+pub fn open_sweep(ring: &KeyRing, bytes: &[u8]) -> Result<Vec<u8>> {
+    open(ring, sweep_kind(bytes), bytes)
+}
+
+/// The id of the session whose key a snapshot carries.
+pub fn session_of(bytes: &[u8]) -> Option<[u8; 16]> {
+    bytes.get(HEAD + 8..HEAD + 24)?.try_into().ok()
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {

@@ -16,6 +16,7 @@ pub mod seal;
 pub mod secret;
 pub mod slot;
 pub mod snapshot;
+pub mod sweep;
 pub mod tree;
 
 pub use error::FormatError;

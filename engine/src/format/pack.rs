@@ -22,6 +22,9 @@ pub const TABLE_LENGTH_MAX: usize = 16 << 20;
 /// Most wrapped keys in a pack.
 pub const KEYS_MAX: usize = 1024;
 
+/// Stands for the session of packs that a sweeper filled with blocks of others.
+pub const MOVED_SESSION: [u8; 16] = [0; 16];
+
 const HEADER_MAGIC: &[u8; 8] = b"VAULTPK1";
 const FOOTER_MAGIC: &[u8; 8] = b"VAULTPF1";
 const BLOCK_ROW: usize = 16;
@@ -444,6 +447,12 @@ pub fn open_block(repository: RepositoryId, kind: PackKind, key: &SealKey, row: 
     compress::decompress(stored, method, row.plain_length as usize, out)
 }
 
+/// Checks the seal of a block without taking it apart; uses up `boxed`.
+pub fn check_seal(repository: RepositoryId, kind: PackKind, key: &SealKey, row: &BlockRow, boxed: &mut [u8]) -> Result<()> {
+    let cipher = Cipher::from_code(row.cipher)?;
+    key.open_in_place(repository, kind.sealed_block(), cipher, &block_extra(row.method, row.plain_length), boxed).map(drop)
+}
+
 /// Checks that the plaintext of a block is that of the chunks it should hold.
 pub fn check_names(ring: &KeyRing, kind: PackKind, chunks: &[ChunkRow], plain: &[u8]) -> Result<()> {
     let mut rest = plain;
@@ -500,6 +509,26 @@ impl PackBuilder {
         self.table.chunks.extend_from_slice(&block.chunks);
         self.bytes.extend_from_slice(&block.bytes);
         first_chunk
+    }
+
+    /// An empty pack for blocks that come from other packs, each under its own key.
+    pub fn for_moved(kind: PackKind, capacity: usize) -> Self {
+        let mut bytes = Vec::with_capacity(capacity);
+        bytes.resize(END_LENGTH, 0);
+        let table = Table { session: MOVED_SESSION, keys: Vec::new(), blocks: Vec::new(), chunks: Vec::new() };
+        Self { kind, bytes, table, offset: END_LENGTH as u64 }
+    }
+
+    /// Appends a block of another pack as it is: its row, its wrapped key, its chunks and its box.
+    pub fn push_moved(&mut self, row: &BlockRow, key: &WrappedKey, chunks: &[ChunkRow], boxed: &[u8]) {
+        let number = self.table.keys.iter().position(|known| known == key).unwrap_or_else(|| {
+            self.table.keys.push(key.clone());
+            self.table.keys.len() - 1
+        });
+        self.table.blocks.push(BlockRow { offset: self.offset, first_chunk: self.table.chunks.len() as u32, key: number as u16, ..*row });
+        self.offset += boxed.len() as u64;
+        self.table.chunks.extend_from_slice(chunks);
+        self.bytes.extend_from_slice(boxed);
     }
 
     /// Length so far in bytes, without table and footer.

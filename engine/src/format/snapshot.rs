@@ -59,6 +59,15 @@ impl Summary {
     }
 }
 
+/// Why a policy must not forget a snapshot, and until when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// Why.
+    pub reason: String,
+    /// Until this time; without one for good.
+    pub until: Option<Time>,
+}
+
 /// A snapshot's record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
@@ -96,6 +105,8 @@ pub struct Snapshot {
     pub missing: u64,
     /// Program and version.
     pub program: String,
+    /// Kept from policies.
+    pub pinned: Option<Pin>,
 }
 
 impl Snapshot {
@@ -144,6 +155,14 @@ impl Snapshot {
             cbor::put_uint(map.key(16), self.missing);
         }
         cbor::put_text(map.key(17), &self.program);
+        if let Some(pin) = &self.pinned {
+            let mut inner = MapWriter::new();
+            cbor::put_text(inner.key(1), &pin.reason);
+            if let Some(until) = pin.until {
+                cbor::put_time(inner.key(2), until);
+            }
+            inner.finish_into(map.key(18));
+        }
         if let Some(grease) = grease {
             cbor::put_bytes(map.key(100 + u64::from(grease[0]) % 28), &grease);
         }
@@ -156,7 +175,7 @@ impl Snapshot {
         let mut map = d.map(1, "snapshot")?;
         let (mut begun, mut ended, mut host, mut user, mut source, mut paths) = (None, None, None, None, None, None);
         let (mut tags, mut root, mut parent, mut writer, mut sequence, mut predecessor) = (Vec::new(), None, None, None, None, None);
-        let (mut original, mut summary, mut status, mut missing, mut program) = (None, Summary::default(), None, 0, None);
+        let (mut original, mut summary, mut status, mut missing, mut program, mut pinned) = (None, Summary::default(), None, 0, None, None);
         while let Some(key) = map.key(&mut d)? {
             match key {
                 1 => begun = Some(d.time("time begun")?),
@@ -196,6 +215,7 @@ impl Snapshot {
                 }
                 16 => missing = Some(d.uint("missing entries")?).filter(|n| *n > 0).ok_or(FormatError::WrongField("missing entries"))?,
                 17 => program = Some(d.text("program")?.to_owned()),
+                18 => pinned = Some(decode_pin(&mut d)?),
                 96 => drop(d.bytes("signature")?),
                 _ => drop(map.unknown(key, &mut d)?),
             }
@@ -223,8 +243,22 @@ impl Snapshot {
             status: status.ok_or(absent.clone())?,
             missing,
             program: program.ok_or(absent)?,
+            pinned,
         })
     }
+}
+
+fn decode_pin(d: &mut Decoder<'_>) -> Result<Pin> {
+    let (mut reason, mut until) = (None, None);
+    let mut map = d.map(2, "pin")?;
+    while let Some(key) = map.key(d)? {
+        match key {
+            1 => reason = Some(d.text("reason of a pin")?.to_owned()),
+            2 => until = Some(d.time("end of a pin")?),
+            _ => drop(map.unknown(key, d)?),
+        }
+    }
+    Ok(Pin { reason: reason.ok_or(FormatError::MissingField("pin"))?, until })
 }
 
 fn decode_summary(d: &mut Decoder<'_>) -> Result<Summary> {
@@ -252,6 +286,10 @@ pub struct Forget {
     pub forgotten: Time,
     /// The snapshot that takes its place.
     pub replaced_by: Option<ObjectId>,
+    /// The snapshot's own record, so that it can be put again until a sweep took what it needs.
+    pub record: Option<Vec<u8>>,
+    /// The session that put the snapshot, which has ended.
+    pub session: Option<[u8; 16]>,
 }
 
 impl Forget {
@@ -265,6 +303,12 @@ impl Forget {
         if let Some(by) = self.replaced_by {
             cbor::put_bytes(map.key(5), &by.0);
         }
+        if let Some(record) = &self.record {
+            cbor::put_bytes(map.key(6), record);
+        }
+        if let Some(session) = &self.session {
+            cbor::put_bytes(map.key(7), session);
+        }
         map.finish()
     }
 
@@ -272,7 +316,8 @@ impl Forget {
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let mut d = Decoder::new(bytes);
         let mut map = d.map(1, "forget record")?;
-        let (mut snapshot, mut writer, mut sequence, mut forgotten, mut replaced_by) = (None, None, None, None, None);
+        let (mut snapshot, mut writer, mut sequence, mut forgotten) = (None, None, None, None);
+        let (mut replaced_by, mut record, mut session) = (None, None, None);
         while let Some(key) = map.key(&mut d)? {
             match key {
                 1 => snapshot = Some(ObjectId(d.bytes_exact("snapshot")?)),
@@ -280,6 +325,8 @@ impl Forget {
                 3 => sequence = Some(d.uint("sequence")?),
                 4 => forgotten = Some(d.time("time forgotten")?),
                 5 => replaced_by = Some(ObjectId(d.bytes_exact("replacement")?)),
+                6 => record = Some(d.bytes("record of a snapshot")?.to_vec()),
+                7 => session = Some(d.bytes_exact("session id")?),
                 _ => drop(map.unknown(key, &mut d)?),
             }
         }
@@ -291,6 +338,8 @@ impl Forget {
             sequence: sequence.ok_or(absent.clone())?,
             forgotten: forgotten.ok_or(absent)?,
             replaced_by,
+            record,
+            session,
         })
     }
 }
@@ -319,6 +368,7 @@ mod tests {
             status: Status::Incomplete,
             missing: 2,
             program: "vault 0".into(),
+            pinned: Some(Pin { reason: "why".into(), until: Some(Time { seconds: 8, nanoseconds: 0 }) }),
         };
         for grease in [None, Some([9, 1, 1, 1])] {
             let bytes = snapshot.encode(grease);
@@ -327,7 +377,15 @@ mod tests {
                 assert!(Snapshot::decode(&bytes[..at]).is_err());
             }
         }
-        let forget = Forget { snapshot: ObjectId([1; 32]), writer: "w".into(), sequence: 3, forgotten: Time::default(), replaced_by: Some(ObjectId([4; 32])) };
+        let forget = Forget {
+            snapshot: ObjectId([1; 32]),
+            writer: "w".into(),
+            sequence: 3,
+            forgotten: Time::default(),
+            replaced_by: Some(ObjectId([4; 32])),
+            record: Some(snapshot.encode(None)),
+            session: Some([5; 16]),
+        };
         assert_eq!(Forget::decode(&forget.encode()), Ok(forget));
     }
 }

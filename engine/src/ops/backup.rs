@@ -26,6 +26,9 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+/// How often the source is read when sweepers keep taking away what the snapshot relies on.
+const TRIES_MAX: u32 = 3;
+
 /// Where unchanged entries may be taken from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ParentChoice {
@@ -251,10 +254,38 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
             monitor.note(&format!("{found} packs that an interrupted run left are used"));
         }
     }
-    let shared = Shared { session: &session, options, monitor, cancel, tally: Tally::default(), failure: Mutex::default(), stop: AtomicBool::new(false) };
+    let mut parent = parent;
+    let mut tries = 1;
+    loop {
+        let outcome = attempt(&session, budget, source, options, parent.as_ref(), (begun, started), monitor, cancel)?;
+        let was_swept = matches!(outcome.unconfirmed, Some(RepositoryError::Swept(_)));
+        if !was_swept || tries == TRIES_MAX || !source.can_be_read_again() {
+            return Ok(outcome);
+        }
+        tries += 1;
+        monitor.note("what the snapshot relies on was swept while it was made: reading the source again");
+        let there = repository.snapshots()?.snapshots;
+        parent = parent.filter(|parent| there.iter().any(|stored| stored.id == parent.id && !stored.forgotten));
+    }
+}
+
+/// One pass over the source, up to a snapshot and its post-check.
+fn attempt(
+    session: &Session<'_>,
+    budget: Budget,
+    source: &dyn Source,
+    options: &BackupOptions,
+    parent: Option<&StoredSnapshot>,
+    (begun, started): (Time, Duration),
+    monitor: &dyn Monitor,
+    cancel: &Cancel,
+) -> Result<BackupOutcome> {
+    let (repository, paths) = (session.repository(), source.paths());
+    let host = &*repository.host;
+    let shared = Shared { session, options, monitor, cancel, tally: Tally::default(), failure: Mutex::default(), stop: AtomicBool::new(false) };
 
     shared.tally.add(|counts| counts.missing = options.missing_before);
-    let root = walker::run(&shared, budget, source, parent.as_ref());
+    let root = walker::run(&shared, budget, source, parent);
     if let Some(error) = shared.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
     }
@@ -273,7 +304,7 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
     let mut outcome = BackupOutcome {
         snapshot: None,
         unconfirmed: None,
-        parent: parent.as_ref().map(|stored| stored.id),
+        parent: parent.map(|stored| stored.id),
         summary,
         missing,
         changed_while_read,
@@ -281,7 +312,7 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
         duration: host.elapsed().saturating_sub(started),
         stages: session.stages().totals(),
     };
-    let skipped = options.skip_if_unchanged && parent.as_ref().is_some_and(|stored| stored.snapshot.root == root);
+    let skipped = options.skip_if_unchanged && parent.is_some_and(|stored| stored.snapshot.root == root);
     if !options.dry_run && !skipped {
         let (sequence, predecessor) = session.chain()?;
         let mut tags = options.tags.clone();
@@ -305,6 +336,7 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
             status: if outcome.is_incomplete() { Status::Incomplete } else { Status::Complete },
             missing,
             program: options.program.clone(),
+            pinned: None,
         };
         let committed = session.commit(&snapshot, outcome.parent)?;
         outcome.snapshot = Some(committed.id);

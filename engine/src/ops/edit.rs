@@ -5,10 +5,10 @@ use super::monitor::Cancel;
 use super::walk::{Entries, entries};
 use crate::format::compress::Compression;
 use crate::format::id::{ObjectId, TreeId};
-use crate::format::layout::{ObjectKind, ObjectName};
+use crate::format::layout::ObjectKind;
 use crate::format::node::{Content, Node};
 use crate::format::seal::Sealed;
-use crate::format::snapshot::{Forget, Snapshot};
+use crate::format::snapshot::{Forget, Pin, Snapshot};
 use crate::format::tree::DirectoryBuilder;
 use crate::store::error::{RepositoryError, Result};
 use crate::store::repository::{Repository, StoredSnapshot};
@@ -53,21 +53,33 @@ fn replace(session: &Session<'_>, old: &StoredSnapshot, mut new: Snapshot) -> Re
     if let Some(error) = committed.unconfirmed {
         return Err(error);
     }
-    let forget = Forget {
+    repository.put_control(ObjectKind::Forget, Sealed::Forget, &forget_record(repository, old, Some(committed.id)).encode())?;
+    repository.store.barrier()?;
+    super::forget::remove(repository, old.id)?;
+    repository.store.barrier()?;
+    Ok(committed.id)
+}
+
+/// The record that a snapshot is removed on purpose, from which it can be put again.
+pub(super) fn forget_record(repository: &Repository, old: &StoredSnapshot, replaced_by: Option<ObjectId>) -> Forget {
+    Forget {
         snapshot: old.id,
         writer: old.snapshot.writer.clone(),
         sequence: old.snapshot.sequence,
         forgotten: repository.host.now(),
-        replaced_by: Some(committed.id),
-    };
-    repository.put_control(ObjectKind::Forget, Sealed::Forget, &forget.encode())?;
-    repository.store.barrier()?;
-    repository.store.delete(&ObjectName::new(ObjectKind::Snapshot, old.id))?;
-    for name in repository.keys.confirmation_names(old.id, 0) {
-        repository.store.delete(&ObjectName::new(ObjectKind::Confirmation, name))?;
+        replaced_by,
+        record: Some(old.snapshot.encode(None)),
+        session: old.session,
     }
-    repository.store.barrier()?;
-    Ok(committed.id)
+}
+
+/// Pins a snapshot, or with `None` unpins it; returns the name of the new one, or nothing if it is so already.
+pub fn pin(repository: &Repository, writer: &str, old: &StoredSnapshot, pinned: Option<Pin>) -> Result<Option<ObjectId>> {
+    if pinned == old.snapshot.pinned {
+        return Ok(None);
+    }
+    let session = Session::begin(repository, writer, Compression::default())?;
+    replace(&session, old, Snapshot { pinned, ..old.snapshot.clone() }).map(Some)
 }
 
 /// Changes the tags of a snapshot; returns the name of the new one, or nothing if they are right already.

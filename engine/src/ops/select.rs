@@ -103,6 +103,7 @@ mod tests {
             id: ObjectId([n; 32]),
             confirmed,
             forgotten: false,
+            session: None,
             snapshot: Snapshot {
                 begun: time,
                 ended: time,
@@ -121,6 +122,7 @@ mod tests {
                 status: Status::Complete,
                 missing: 0,
                 program: String::new(),
+                pinned: None,
             },
         }
     }

@@ -137,4 +137,8 @@ pub trait Source: Send + Sync {
 
     /// What is backed up, as absolute paths, for the snapshot record.
     fn paths(&self) -> Vec<Vec<u8>>;
+    /// Whether it can be walked and read once more. A stream cannot.
+    fn can_be_read_again(&self) -> bool {
+        true
+    }
 }

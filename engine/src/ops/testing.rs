@@ -141,6 +141,7 @@ impl<'r> Builder<'r> {
             status: Status::Complete,
             missing: 0,
             program: "test".into(),
+            pinned: None,
         };
         let committed = self.session.commit(&snapshot, None).unwrap();
         assert!(committed.unconfirmed.is_none());

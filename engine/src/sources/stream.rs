@@ -102,6 +102,10 @@ impl Source for StreamSource {
     fn paths(&self) -> Vec<Vec<u8>> {
         vec![self.names.iter().flat_map(|name| [&b"/"[..], name]).flatten().copied().collect()]
     }
+
+    fn can_be_read_again(&self) -> bool {
+        false
+    }
 }
 
 /// A made-up directory; the innermost holds the file.

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 /// What may be remembered of a repository. Losing it costs time, never a result: each entry carries a MAC over what it is,
 /// so that one that was damaged or swapped is as good as absent, and no call fails.
@@ -38,6 +38,8 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
         connection.execute_batch(
             "BEGIN IMMEDIATE;
              DROP TABLE IF EXISTS objects; DROP TABLE IF EXISTS segments; DROP TABLE IF EXISTS runs; DROP TABLE IF EXISTS sessions;
+             DROP TABLE IF EXISTS marks;
+             CREATE TABLE marks (block BLOB PRIMARY KEY, refs BLOB, mac BLOB) WITHOUT ROWID;
              CREATE TABLE objects (kind INTEGER, name BLOB, part INTEGER, bytes BLOB, mac BLOB, PRIMARY KEY (kind, name, part)) WITHOUT ROWID;
              CREATE TABLE runs (file TEXT PRIMARY KEY, rows INTEGER) WITHOUT ROWID;
              CREATE TABLE segments (name BLOB PRIMARY KEY, file TEXT) WITHOUT ROWID;
@@ -158,6 +160,41 @@ impl Cache {
                 connection.prepare_cached("DELETE FROM objects WHERE kind = ?1 AND name = ?2")?.execute(params![kind, id])?;
             }
             Ok(())
+        });
+    }
+
+    /// What the trees of a block refer to, as marking remembered it under a hash of their names.
+    pub fn marks(&self, ring: &KeyRing, block: &[u8; 32]) -> Option<Vec<u8>> {
+        let (refs, mac): (Vec<u8>, Vec<u8>) = self.with(|connection| {
+            connection
+                .prepare_cached("SELECT refs, mac FROM marks WHERE block = ?1")?
+                .query_row(params![block], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()
+        })??;
+        (ring.cache_mac(&[&b"marks"[..], block].concat(), &refs)[..] == mac[..]).then_some(refs)
+    }
+
+    /// Remembers it.
+    pub fn put_marks(&self, ring: &KeyRing, blocks: &[([u8; 32], Vec<u8>)]) {
+        self.with(|connection| {
+            let transaction = connection.transaction()?;
+            for (block, refs) in blocks {
+                let mac = ring.cache_mac(&[&b"marks"[..], block].concat(), refs);
+                transaction.prepare_cached("INSERT OR REPLACE INTO marks VALUES (?1, ?2, ?3)")?.execute(params![block, refs, mac])?;
+            }
+            transaction.commit()
+        });
+    }
+
+    /// Keeps of the marks only those of these blocks.
+    pub fn keep_marks(&self, wanted: &std::collections::HashSet<[u8; 32]>) {
+        self.with(|connection| {
+            let blocks: Vec<Vec<u8>> = connection.prepare("SELECT block FROM marks")?.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+            let transaction = connection.transaction()?;
+            for block in blocks.iter().filter(|block| !<[u8; 32]>::try_from(&block[..]).is_ok_and(|block| wanted.contains(&block))) {
+                transaction.prepare_cached("DELETE FROM marks WHERE block = ?1")?.execute(params![block])?;
+            }
+            transaction.commit()
         });
     }
 

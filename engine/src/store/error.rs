@@ -96,6 +96,9 @@ pub enum RepositoryError {
     /// A chunk that something needs lies in no pack.
     #[error("chunk {0} is in no pack")]
     MissingChunk(String),
+    /// Packs that a snapshot relies on were swept while it was made, and no other copies are left: what lay in them must be stored again.
+    #[error("{0} packs that the snapshot relies on were swept while it was made")]
+    Swept(usize),
     /// The repository asks of writers what this program does not know.
     #[error("this repository needs a newer program to write to it (feature {0})")]
     CannotWrite(u64),

@@ -74,7 +74,7 @@ pub struct Place {
 pub type BadBlocks = HashSet<(ObjectId, usize)>;
 
 /// Keeps what was used last, up to a sum of bytes.
-struct Recent<K, V> {
+pub(crate) struct Recent<K, V> {
     entries: HashMap<K, (V, usize)>,
     order: VecDeque<K>,
     bytes: usize,
@@ -82,15 +82,15 @@ struct Recent<K, V> {
 }
 
 impl<K: Copy + Eq + Hash, V: Clone> Recent<K, V> {
-    fn new(bytes_max: usize) -> Self {
+    pub(crate) fn new(bytes_max: usize) -> Self {
         Self { entries: HashMap::new(), order: VecDeque::new(), bytes: 0, bytes_max }
     }
 
-    fn get(&self, key: &K) -> Option<V> {
+    pub(crate) fn get(&self, key: &K) -> Option<V> {
         self.entries.get(key).map(|(value, _)| value.clone())
     }
 
-    fn put(&mut self, key: K, value: V, bytes: usize) {
+    pub(crate) fn put(&mut self, key: K, value: V, bytes: usize) {
         if self.entries.insert(key, (value, bytes)).is_none() {
             self.order.push_back(key);
             self.bytes += bytes;
@@ -178,9 +178,9 @@ impl Loader {
         Ok(table)
     }
 
-    fn place(&self, repository: &Repository, kind: PackKind, name: &[u8; 32], bad: &BadBlocks) -> Result<Option<Place>> {
+    fn place(&self, repository: &Repository, kind: PackKind, name: &[u8; 32], usable: &dyn Fn(&ObjectId) -> bool, bad: &BadBlocks) -> Result<Option<Place>> {
         for (pack, ordinal) in repository.lookup.find(repository, name)? {
-            if pack.kind != kind {
+            if pack.kind != kind || !usable(&pack.id) {
                 continue;
             }
             // A hint that leads nowhere (a pack gone, damaged or not understood) is no answer; another copy may do (SPEC chapter 11).
@@ -201,9 +201,9 @@ impl Loader {
         Ok(None)
     }
 
-    /// Whether the repository holds a chunk, and where: the index's word, confirmed in the pack's table.
-    pub fn known(&self, repository: &Repository, kind: PackKind, name: &[u8; 32]) -> Result<Option<Place>> {
-        self.place(repository, kind, name, &BadBlocks::new())
+    /// Whether the repository holds a chunk in a pack that is `usable`, and where: the index's word, confirmed in the pack's table.
+    pub fn known(&self, repository: &Repository, kind: PackKind, name: &[u8; 32], usable: &dyn Fn(&ObjectId) -> bool) -> Result<Option<Place>> {
+        self.place(repository, kind, name, usable, &BadBlocks::new())
     }
 
     /// Where a chunk lies that must exist; when the index does not know, all packs are asked.
@@ -211,18 +211,27 @@ impl Loader {
         self.must_place_except(repository, kind, name, &BadBlocks::new())
     }
 
+    /// The same in a pack that is `usable`.
+    pub fn must_place_in(&self, repository: &Repository, kind: PackKind, name: &[u8; 32], usable: &dyn Fn(&ObjectId) -> bool) -> Result<Place> {
+        self.must_place_among(repository, kind, name, usable, &BadBlocks::new())
+    }
+
     /// Where a chunk lies that must exist, apart from blocks that turned out damaged: another copy may do.
     pub fn must_place_except(&self, repository: &Repository, kind: PackKind, name: &[u8; 32], bad: &BadBlocks) -> Result<Place> {
-        if let Some(place) = self.place(repository, kind, name, bad)? {
+        self.must_place_among(repository, kind, name, &|_| true, bad)
+    }
+
+    fn must_place_among(&self, repository: &Repository, kind: PackKind, name: &[u8; 32], usable: &dyn Fn(&ObjectId) -> bool, bad: &BadBlocks) -> Result<Place> {
+        if let Some(place) = self.place(repository, kind, name, usable, bad)? {
             return Ok(place);
         }
         if repository.lookup.scan(repository)?
-            && let Some(place) = self.place(repository, kind, name, bad)?
+            && let Some(place) = self.place(repository, kind, name, usable, bad)?
         {
             return Ok(place);
         }
         // Another thread may have scanned meanwhile.
-        self.place(repository, kind, name, bad)?.ok_or_else(|| RepositoryError::MissingChunk(crate::format::id::hex(&name[..8])))
+        self.place(repository, kind, name, usable, bad)?.ok_or_else(|| RepositoryError::MissingChunk(crate::format::id::hex(&name[..8])))
     }
 
     fn key(&self, repository: &Repository, pack: &PackTable, number: u16) -> FormatResult<SealKey> {
@@ -242,6 +251,14 @@ impl Loader {
         self.key(repository, pack, row.key)
             .and_then(|key| pack::open_block(repository.keys.repository, pack.kind, &key, row, boxed, out))
             .and_then(|()| pack::check_names(&repository.keys, pack.kind, pack.table.chunks_of(block), &out[start..]))
+            .map_err(|error| RepositoryError::format(format!("{} block {block}", pack.name()), error))
+    }
+
+    /// Checks the seal of a block whose box was read, without taking it apart; uses up `boxed`.
+    pub(crate) fn check_seal(&self, repository: &Repository, pack: &PackTable, block: usize, boxed: &mut [u8]) -> Result<()> {
+        let row = &pack.table.blocks[block];
+        self.key(repository, pack, row.key)
+            .and_then(|key| pack::check_seal(repository.keys.repository, pack.kind, &key, row, boxed))
             .map_err(|error| RepositoryError::format(format!("{} block {block}", pack.name()), error))
     }
 

@@ -9,13 +9,17 @@ pub mod load;
 pub mod location;
 pub mod lookup;
 pub mod memory;
+pub(crate) mod needs;
 mod opening;
+pub(crate) mod post_check;
+pub mod protocol;
 pub mod repository;
 pub mod run;
 pub mod scratch;
 pub mod service;
 pub mod session;
 pub mod stages;
+pub mod sweeps;
 
 use crate::format::id::ObjectId;
 use crate::format::layout::{ObjectKind, ObjectName};
@@ -54,6 +58,28 @@ pub trait Store: Send + Sync {
 
     /// Takes an object that somebody else put for one of ours: the next barrier makes it outlive a power cut, too.
     fn adopt(&self, name: &ObjectName);
+
+    /// Whether a listing may show for a while what was before.
+    fn listings_are_late(&self) -> bool {
+        !self.listings_late_by().is_zero()
+    }
+
+    /// How late a listing may be at most. Zero: it shows every put and delete that returned before it began.
+    fn listings_late_by(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
+
+    /// When an object was put, by the store's own clock, in seconds; `None` if the store cannot tell or there is no such object.
+    /// Good for guessing how stale something is. No safety may rest on it.
+    fn put_at(&self, _name: &ObjectName) -> Result<Option<i64>, StoreError> {
+        Ok(None)
+    }
+
+    /// Takes away what puts that were killed left behind more than `age_seconds` ago, by the store's own clock. Returns how many bytes that freed
+    /// or, in a dry run, would free.
+    fn sweep_temporary(&self, _age_seconds: u64, _dry_run: bool) -> Result<u64, StoreError> {
+        Ok(0)
+    }
 
     /// Makes everything put or adopted so far outlive a power cut.
     fn barrier(&self) -> Result<(), StoreError>;

@@ -49,6 +49,8 @@ pub struct StoredSnapshot {
     pub confirmed: bool,
     /// A forget record names it: it was removed on purpose, and is no good backup, no parent and never `latest`.
     pub forgotten: bool,
+    /// The session that put it.
+    pub session: Option<[u8; 16]>,
 }
 
 /// All that a listing of snapshots gives.
@@ -240,9 +242,12 @@ impl Repository {
         std::mem::take(&mut lock(&self.left_out))
     }
 
-    /// Remembers what is ignored.
+    /// Remembers what is ignored, each thing once.
     pub(crate) fn leave_out(&self, error: RepositoryError) {
-        lock(&self.left_out).push(error);
+        let mut left_out = lock(&self.left_out);
+        if left_out.iter().all(|known| known.to_string() != error.to_string()) {
+            left_out.push(error);
+        }
     }
 
     /// Remembers that an object is of a higher epoch than we have keys for: from then on nothing is written (SPEC chapter 5).
@@ -311,12 +316,12 @@ impl Repository {
             let snapshot = bytes.and_then(|bytes| {
                 let record = self.open_control(&name, Sealed::Snapshot, &bytes)?;
                 let epoch = control::stated_epoch(&bytes).map_err(RepositoryError::of(&name))?;
-                Ok((epoch, Snapshot::decode(&record).map_err(RepositoryError::of(&name))?))
+                Ok((epoch, control::session_of(&bytes), Snapshot::decode(&record).map_err(RepositoryError::of(&name))?))
             });
             match snapshot {
-                Ok((epoch, snapshot)) => {
+                Ok((epoch, session, snapshot)) => {
                     let confirmed = self.keys.confirmation_names(name.id, epoch).any(|name| confirmed.contains(&name));
-                    list.snapshots.push(StoredSnapshot { id: name.id, snapshot, confirmed, forgotten: forgotten.contains(&name.id) });
+                    list.snapshots.push(StoredSnapshot { id: name.id, snapshot, confirmed, forgotten: forgotten.contains(&name.id), session });
                 }
                 Err(error) => list.damaged.push((name.id, error)),
             }

@@ -223,6 +223,11 @@ impl Run {
 
     /// Every place where the run says a chunk with this prefix lies.
     pub fn find(&self, prefix: &[u8; 16], found: &mut Vec<(IndexedPack, u16)>) {
+        self.each_row(prefix, |row| found.extend(self.pack(row.pack as usize).map(|pack| (pack, row.ordinal))));
+    }
+
+    /// Every row with this prefix.
+    pub fn each_row(&self, prefix: &[u8; 16], mut found: impl FnMut(IndexRow)) {
         if self.filter {
             let at = self.layout().filter;
             let filter = BinaryFuse8Ref::from_dma(&self.bytes[at..at + DESCRIPTOR], &self.bytes[at + DESCRIPTOR..]);
@@ -242,7 +247,7 @@ impl Run {
             if row.prefix != *prefix {
                 break;
             }
-            found.extend(self.pack(row.pack as usize).map(|pack| (pack, row.ordinal)));
+            found(row);
         }
     }
 }

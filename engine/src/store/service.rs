@@ -210,6 +210,44 @@ impl Store for DirectoryStore {
         self.touch(name);
     }
 
+    fn put_at(&self, name: &ObjectName) -> Result<Option<i64>, StoreError> {
+        use std::os::unix::fs::MetadataExt as _;
+        match fs::metadata(self.root.join(name.path())) {
+            Ok(metadata) => Ok(Some(metadata.mtime())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::from_io(name, &error)),
+        }
+    }
+
+    fn sweep_temporary(&self, age_seconds: u64, dry_run: bool) -> Result<u64, StoreError> {
+        use std::os::unix::fs::MetadataExt as _;
+        let folder = self.root.join(TEMPORARY);
+        let fail = |error: &std::io::Error| StoreError::from_io(folder.display(), error);
+        // A put that is under way loses its file at worst, and fails: nothing half written can get a name.
+        let files: Vec<_> = match fs::read_dir(&folder) {
+            Ok(entries) => entries.flatten().filter_map(|entry| Some((entry.path(), entry.metadata().ok()?))).collect(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(fail(&error)),
+        };
+        if files.is_empty() {
+            return Ok(0);
+        }
+        // The file system's own idea of now: this machine's clock may be another one.
+        let probe = folder.join(format!("now-{}", std::process::id()));
+        File::create(&probe).map_err(|error| fail(&error))?;
+        let now = fs::metadata(&probe).map(|metadata| metadata.mtime());
+        let _ = fs::remove_file(&probe);
+        let now = now.map_err(|error| fail(&error))?;
+        let mut freed = 0;
+        for (path, metadata) in files {
+            let age = u64::try_from(now - metadata.mtime()).unwrap_or(0);
+            if metadata.is_file() && age >= age_seconds && (dry_run || fs::remove_file(path).is_ok()) {
+                freed += metadata.len();
+            }
+        }
+        Ok(freed)
+    }
+
     fn barrier(&self) -> Result<(), StoreError> {
         let touched = std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner));
         for folder in &touched {

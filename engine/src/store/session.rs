@@ -2,27 +2,28 @@
 
 use super::error::{RepositoryError, Result};
 use super::load::pack_name;
-use super::repository::{Repository, get_checked, object_id, put_named};
+use super::needs::packs_needed;
+use super::post_check::{self, PackWriter};
+use super::protocol::{Rules, WriterAnswer};
+use super::repository::{Repository, object_id, put_named};
 use super::stages::{Stage, Stages};
-use super::{StoreError, StoreErrorKind};
-use crate::format::FormatError;
 use crate::format::chunker::SINGLE_CHUNK_MAX;
 use crate::format::compress::Compression;
 use crate::format::control::{self, SealedBy};
 use crate::format::id::{ObjectId, TreeId};
 use crate::format::index::{IndexRow, IndexedPack, ROWS_MAX, Segment};
 use crate::format::keys::{KeyClass, SessionKey};
-use crate::format::layout::{ObjectKind, ObjectName};
+use crate::format::layout::ObjectKind;
 use crate::format::pack::{CHUNKS_MAX, ChunkRow, CompressedBlock, PackBuilder, PackKind};
 use crate::format::seal::{Sealed, padded_length};
 use crate::format::snapshot::Snapshot;
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 /// Size in bytes of packs of trees: small, since they are read at random.
-const META_PACK_BYTES: usize = 4 << 20;
+pub(crate) const META_PACK_BYTES: usize = 4 << 20;
 /// Room reserved for a pack under construction, mostly never touched. Above 32 MiB the C library always maps such a buffer by itself
 /// and gives it back as soon as the pack is put; smaller ones it may keep in its heap.
 const PACK_RESERVE_BYTES: usize = 33 << 20;
@@ -106,6 +107,11 @@ pub struct Session<'r> {
     trees: Mutex<OpenBlock>,
     index: Mutex<Segment>,
     relied: Mutex<HashMap<ObjectId, IndexedPack>>,
+    writer_rules: Mutex<PackWriter>,
+    /// What the rules refuse to rely on, for the many threads that ask.
+    refused: RwLock<HashSet<ObjectId>>,
+    /// The root of the snapshot that was put last, and its name.
+    put: Mutex<Option<(TreeId, ObjectId)>>,
     stored_bytes: AtomicU64,
     new_bytes: AtomicU64,
     pack_bytes_max: usize,
@@ -132,6 +138,11 @@ fn add_rows(segment: &mut Segment, pack: IndexedPack, chunks: &[ChunkRow]) {
     }));
 }
 
+/// Padding that looks random.
+pub(crate) fn fill_padding(padding: &mut [u8], random: &[u8; 32]) {
+    blake3::Hasher::new_keyed(random).finalize_xof().fill(padding);
+}
+
 fn side(kind: PackKind) -> usize {
     match kind {
         PackKind::Data => 0,
@@ -145,6 +156,9 @@ impl<'r> Session<'r> {
         repository.check_writable()?;
         let host = &*repository.host;
         let id = host.random();
+        let mut writer_rules = PackWriter::begin(Rules::default(), repository.store.listings_are_late());
+        writer_rules.answer(WriterAnswer::Sweeps(repository.sweeps()?.seen()));
+        let refused = writer_rules.refused().iter().copied().collect();
         let key = |class| repository.keys.session_key(class, &id, writer, &host.random(), &host.random());
         Ok(Self {
             repository,
@@ -160,6 +174,9 @@ impl<'r> Session<'r> {
             trees: Mutex::default(),
             index: Mutex::default(),
             relied: Mutex::default(),
+            writer_rules: Mutex::new(writer_rules),
+            refused: RwLock::new(refused),
+            put: Mutex::default(),
             stored_bytes: AtomicU64::new(0),
             new_bytes: AtomicU64::new(0),
             pack_bytes_max: usize::MAX,
@@ -211,7 +228,8 @@ impl<'r> Session<'r> {
         for (kind, object_kind) in [(PackKind::Data, ObjectKind::DataPack), (PackKind::Meta, ObjectKind::MetaPack)] {
             for (id, length) in repository.store.list(object_kind)? {
                 let pack = IndexedPack { id, kind, length };
-                if indexed.contains_key(&id) {
+                // What is being swept shall not be found again.
+                if indexed.contains_key(&id) || !self.may_rely(&id) {
                     continue;
                 }
                 match repository.loader.table(repository, &pack) {
@@ -235,12 +253,16 @@ impl<'r> Session<'r> {
         Ok(found)
     }
 
+    fn may_rely(&self, pack: &ObjectId) -> bool {
+        !self.refused.read().unwrap_or_else(PoisonError::into_inner).contains(pack)
+    }
+
     /// Whether the caller must store this chunk: `true` once for each chunk that neither the repository nor this session has.
     pub fn claim(&self, kind: PackKind, name: &[u8; 32]) -> Result<bool> {
         if lock(&self.claims[side(kind)]).contains(name) {
             return Ok(false);
         }
-        if let Some(place) = self.repository.loader.known(self.repository, kind, name)? {
+        if let Some(place) = self.repository.loader.known(self.repository, kind, name, &|pack| self.may_rely(pack))? {
             let pack = &place.pack;
             lock(&self.relied).entry(pack.id).or_insert(IndexedPack { id: pack.id, kind, length: pack.length });
             return Ok(false);
@@ -313,7 +335,7 @@ impl<'r> Session<'r> {
         if last {
             let length = (open.length() + open.closing_length()) as u64;
             padding.resize((padded_length(length) - length) as usize, 0);
-            blake3::Hasher::new_keyed(&host.random()).finalize_xof().fill(&mut padding);
+            fill_padding(&mut padding, &host.random());
         }
         let close = || open.close(&self.repository.keys, &host.random(), &padding).map(|(bytes, table)| (object_id(&bytes), bytes, table));
         let (id, bytes, table) = self.stages.time(host, Stage::Seal, close).map_err(|error| RepositoryError::format("new pack", error))?;
@@ -382,12 +404,43 @@ impl<'r> Session<'r> {
         Ok((next, Some(id)))
     }
 
+    /// Relies on every pack that a tree which is there already needs, before anything is put.
+    pub fn rely_on_tree(&self, root: TreeId, cancelled: &dyn Fn() -> bool) -> Result<()> {
+        let packs = packs_needed(self.repository, root, &|pack| self.may_rely(pack), cancelled)?;
+        packs.values().try_for_each(|pack| self.repository.exists(pack))?;
+        lock(&self.relied).extend(packs);
+        Ok(())
+    }
+
     /// Puts a snapshot, sees that everything it needs exists, and confirms it. [`Session::finish`] must have returned.
     /// `taken_from`: the snapshot whose chunks were taken without a look.
+    ///
+    /// If [`Committed::unconfirmed`] is [`RepositoryError::Swept`], what was lost counts as absent from now on: whoever can read the source again
+    /// stores it again, and commits again.
     pub fn commit(&self, snapshot: &Snapshot, taken_from: Option<ObjectId>) -> Result<Committed> {
         let repository = self.repository;
         // Objects of a higher epoch may have been met since the session began.
         repository.check_writable()?;
+        let mut rules = lock(&self.writer_rules);
+        let mut relied = lock(&self.relied).clone();
+        rules.answer(WriterAnswer::Stored { relied: relied.keys().copied().collect(), by_parent: taken_from.is_some() });
+        let before = *lock(&self.put);
+        let id = match before {
+            // Stored again, and the same came out: the snapshot stands already.
+            Some((root, id)) if root == snapshot.root => id,
+            _ => self.put_snapshot(snapshot)?,
+        };
+        *lock(&self.put) = Some((snapshot.root, id));
+        rules.answer(WriterAnswer::Put);
+        let unconfirmed = post_check::run(repository, &mut rules, id, snapshot.root, &mut relied, taken_from, &|| false).err();
+        let refused = rules.refused();
+        lock(&self.relied).retain(|pack, _| !refused.contains(pack));
+        *self.refused.write().unwrap_or_else(PoisonError::into_inner) = refused.iter().copied().collect();
+        Ok(Committed { id, unconfirmed })
+    }
+
+    fn put_snapshot(&self, snapshot: &Snapshot) -> Result<ObjectId> {
+        let repository = self.repository;
         let grease: [u8; 4] = repository.host.random();
         let record = snapshot.encode((grease[1] < 64).then_some(grease));
         let bytes =
@@ -396,43 +449,6 @@ impl<'r> Session<'r> {
         self.stored_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         let id = put_named(&*repository.store, ObjectKind::Snapshot, bytes)?;
         repository.store.barrier()?;
-        let relied: Vec<IndexedPack> = lock(&self.relied).values().copied().collect();
-        let unconfirmed = confirm(repository, id, &relied, taken_from).err();
-        Ok(Committed { id, unconfirmed })
+        Ok(id)
     }
-}
-
-/// The post-check. Its order is load-bearing: first the sweeps, then existence (SPEC chapter 15).
-pub(crate) fn confirm(repository: &Repository, id: ObjectId, relied: &[IndexedPack], taken_from: Option<ObjectId>) -> Result<()> {
-    for (sweep, _) in repository.store.list(ObjectKind::Sweep)? {
-        let name = ObjectName::new(ObjectKind::Sweep, sweep);
-        let opened = get_checked(&*repository.store, &name)
-            .and_then(|bytes| control::open_sweep(&repository.keys, &bytes).map_err(RepositoryError::of(&name)))
-            .inspect_err(|error| repository.note(error));
-        match opened {
-            // Somebody sweeps, and this program does not know what a sweep asks of it.
-            Ok(_) => return Err(RepositoryError::format(name, FormatError::Unsupported { what: "sweep record", number: 0 })),
-            Err(RepositoryError::Store(error)) if error.kind == StoreErrorKind::Missing => {}
-            // Whoever can write to the store can put anything there: what does not open is no sweep.
-            Err(error) if error.is_damage() => repository.leave_out(error),
-            Err(error) => return Err(error),
-        }
-    }
-    for pack in relied {
-        repository.exists(pack)?;
-        // A pack that was found and not put here may be a killed run's, seen but not yet durable.
-        repository.store.adopt(&pack_name(pack.kind, pack.id));
-    }
-    repository.store.adopt(&ObjectName::new(ObjectKind::Snapshot, id));
-    if let Some(parent) = taken_from {
-        let name = ObjectName::new(ObjectKind::Snapshot, parent);
-        if repository.store.stat(&name)?.is_none() {
-            return Err(StoreError::new(StoreErrorKind::Missing, name, "the parent snapshot was removed while this one was made").into());
-        }
-    }
-    repository.store.barrier()?;
-    let confirmation = repository.keys.confirmation(repository.keys.epoch(), id).map_err(|error| RepositoryError::format("new confirmation", error))?;
-    put_named(&*repository.store, ObjectKind::Confirmation, confirmation)?;
-    repository.store.barrier()?;
-    Ok(())
 }

@@ -7,8 +7,10 @@ use vault_engine::format::id::hex;
 use vault_engine::format::index::Segment;
 use vault_engine::format::keys::Key;
 use vault_engine::format::pack::{self, END_LENGTH, End, Geometry, PACK_LENGTH_MIN, PackKind};
+use vault_engine::format::seal::Sealed;
 use vault_engine::format::slot::{Secret, Slot, SlotKind};
 use vault_engine::format::snapshot::{Forget, Snapshot, Status};
+use vault_engine::format::sweep::SweepRecord;
 use vault_engine::format::tree::TreeNode;
 use vault_rescue::vectors::Vector;
 
@@ -96,6 +98,19 @@ pub fn index(v: &Vector) -> Outcome {
         ("rows", join(segment.rows.iter().map(|row| format!("{}:{}:{}", hex(&row.prefix), row.pack, row.ordinal)))),
         ("replaces", join(segment.replaces.iter().map(vault_engine::format::id::ObjectId::to_hex))),
     ])
+}
+
+pub fn sweep(v: &Vector) -> Outcome {
+    let kind = if v.text("op")? == "sweep" { Sealed::Sweep } else { Sealed::SweepDone };
+    Ok(match SweepRecord::decode(kind, &v.input)? {
+        SweepRecord::Condemn(victims) | SweepRecord::Sweep(victims) => vec![
+            ("data", join(victims.data.iter().map(vault_engine::format::id::ObjectId::to_hex))),
+            ("meta", join(victims.meta.iter().map(vault_engine::format::id::ObjectId::to_hex))),
+            ("made", time(victims.made)),
+            ("host", victims.host),
+        ],
+        SweepRecord::Done { sweep, made } => vec![("sweep", sweep.to_hex()), ("made", time(made))],
+    })
 }
 
 pub fn node(v: &Vector) -> Outcome {

@@ -198,6 +198,7 @@ pub fn run(v: &Vector) -> Outcome {
         "snapshot" => objects::snapshot(v),
         "forget" => objects::forget(v),
         "index" => objects::index(v),
+        "sweep" | "sweep-done" => objects::sweep(v),
         "node" => objects::node(v),
         "pack" => objects::pack(v, true),
         "pack-read" => objects::pack(v, false),

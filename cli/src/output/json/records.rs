@@ -150,3 +150,41 @@ pub struct Tagged {
     pub old_snapshot_id: String,
     pub new_snapshot_id: String,
 }
+
+/// What a policy, or somebody by hand, says about a snapshot.
+#[derive(Debug, Serialize)]
+pub struct Verdict {
+    pub action: &'static str,
+    pub reasons: Vec<String>,
+    #[serde(flatten)]
+    pub snapshot: Snapshot,
+}
+
+/// What was forgotten.
+#[derive(Debug, Default, Serialize)]
+pub struct ForgetSummary {
+    pub dry_run: bool,
+    pub kept: u64,
+    pub forgotten: u64,
+}
+
+/// What a prune did.
+#[derive(Debug, Default, Serialize)]
+pub struct PruneSummary {
+    pub dry_run: bool,
+    pub packs: u64,
+    pub packs_deleted: u64,
+    pub bytes_deleted: u64,
+    pub packs_added: u64,
+    pub bytes_moved: u64,
+    pub bytes_freed: u64,
+    pub bytes_unused_before: u64,
+    pub bytes_unused: u64,
+    pub packs_spared: u64,
+    pub packs_unfinished: u64,
+    pub temporary_bytes: u64,
+    pub trees_read: u64,
+    pub lost: u64,
+    pub finished: bool,
+    pub total_duration: f64,
+}

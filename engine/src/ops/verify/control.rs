@@ -10,6 +10,7 @@ use crate::format::layout::{ObjectKind, ObjectName};
 use crate::format::seal::Sealed;
 use crate::format::slot::Slot;
 use crate::format::snapshot::{Forget, Snapshot, Status};
+use crate::format::sweep::SweepRecord;
 use crate::ops::monitor::Cancel;
 use crate::store::StoreErrorKind;
 use crate::store::error::{RepositoryError, Result};
@@ -27,7 +28,7 @@ pub fn check(repository: &Repository, report: &Report, cancel: &Cancel) -> Resul
     all.each(ObjectKind::Index, |bytes| Segment::decode(&control::open(&repository.keys, Sealed::Index, bytes)?).map(drop))?;
     let snapshots = all.each(ObjectKind::Snapshot, |bytes| {
         let record = control::open(&repository.keys, Sealed::Snapshot, bytes)?;
-        Ok((control::stated_epoch(bytes)?, Snapshot::decode(&record)?))
+        Ok((control::stated_epoch(bytes)?, control::session_of(bytes), Snapshot::decode(&record)?))
     })?;
     let forgotten = all.each(ObjectKind::Forget, |bytes| Forget::decode(&control::open(&repository.keys, Sealed::Forget, bytes)?))?;
     let forgotten: Vec<Forget> = forgotten.into_iter().map(|(_, forget)| forget).collect();
@@ -36,16 +37,25 @@ pub fn check(repository: &Repository, report: &Report, cancel: &Cancel) -> Resul
     for (_, (snapshot, epoch)) in all.each(ObjectKind::Confirmation, |bytes| repository.keys.read_confirmation(bytes))? {
         confirmed.entry(snapshot).and_modify(|latest| *latest = epoch.max(*latest)).or_insert(epoch);
     }
-    let sweeps = repository.store.list(ObjectKind::Sweep)?.len();
-    if sweeps > 0 {
-        report.note(&ObjectKind::Sweep.folder(), &format!("{sweeps} sweep records, made by a newer program"));
+    let mut open: HashMap<ObjectId, usize> = HashMap::new();
+    let mut over = HashSet::new();
+    for (id, record) in all.each(ObjectKind::Sweep, |bytes| SweepRecord::decode(control::sweep_kind(bytes), &control::open_sweep(&repository.keys, bytes)?))? {
+        match record {
+            SweepRecord::Condemn(_) => {}
+            SweepRecord::Sweep(victims) => drop(open.insert(id, victims.data.len() + victims.meta.len())),
+            SweepRecord::Done { sweep, .. } => drop(over.insert(sweep)),
+        }
+    }
+    for (id, packs) in open.into_iter().filter(|(id, _)| !over.contains(id)) {
+        let name = ObjectName::new(ObjectKind::Sweep, id);
+        report.note(&name, &format!("a sweep of {packs} packs is under way, or was killed: the next prune finishes it"));
     }
     let mut stored: Vec<StoredSnapshot> = snapshots
         .into_iter()
-        .map(|(id, (epoch, snapshot))| {
+        .map(|(id, (epoch, session, snapshot))| {
             let is_confirmed = confirmed.get(&id).is_some_and(|confirmed| *confirmed >= epoch);
             let is_forgotten = forgotten.iter().any(|forget| forget.snapshot == id);
-            StoredSnapshot { id, snapshot, confirmed: is_confirmed, forgotten: is_forgotten }
+            StoredSnapshot { id, snapshot, confirmed: is_confirmed, forgotten: is_forgotten, session }
         })
         .collect();
     let listed: HashSet<ObjectId> = repository.store.list(ObjectKind::Snapshot)?.into_iter().map(|(id, _)| id).collect();

@@ -1,0 +1,58 @@
+//! Forgetting: a policy says which snapshots stay and why; the others get a forget record and go. Their packs are `prune`'s.
+
+pub mod policy;
+pub mod undelete;
+
+use super::edit::forget_record;
+use crate::format::id::ObjectId;
+use crate::format::layout::{ObjectKind, ObjectName};
+use crate::format::node::Time;
+use crate::format::seal::Sealed;
+use crate::store::error::{RepositoryError, Result};
+use crate::store::repository::{Repository, StoredSnapshot};
+use policy::{is_good, is_pinned, source_of};
+
+/// The snapshots that are named by hand, if they may go.
+///
+/// # Errors
+/// [`RepositoryError::Invalid`] for one that is pinned, and, unless `force`, if a source would be left without a good snapshot.
+pub fn by_hand<'a>(all: &'a [StoredSnapshot], wanted: &[ObjectId], now: Time, force: bool) -> Result<Vec<&'a StoredSnapshot>> {
+    let chosen: Vec<&StoredSnapshot> = all.iter().filter(|stored| wanted.contains(&stored.id)).collect();
+    if let Some(pinned) = chosen.iter().find(|stored| is_pinned(stored, now)) {
+        return Err(RepositoryError::Invalid(format!("snapshot {} is pinned: unpin it first", pinned.id.short())));
+    }
+    for stored in chosen.iter().filter(|stored| is_good(stored) && !force) {
+        let is_left = |other: &StoredSnapshot| is_good(other) && !wanted.contains(&other.id) && source_of(other) == source_of(stored);
+        if !all.iter().any(is_left) {
+            return Err(RepositoryError::Invalid(format!("snapshot {} is the last good one of its source: only --force forgets it", stored.id.short())));
+        }
+    }
+    Ok(chosen)
+}
+
+/// Forgets snapshots: all the records first, then, when these are durable, the snapshots and their confirmations. A run that is killed in between
+/// leaves snapshots that are shown as forgotten; the next one takes them away.
+pub fn forget(repository: &Repository, snapshots: &[&StoredSnapshot]) -> Result<()> {
+    repository.check_writable()?;
+    for stored in snapshots.iter().filter(|stored| !stored.forgotten) {
+        repository.put_control(ObjectKind::Forget, Sealed::Forget, &forget_record(repository, stored, None).encode())?;
+    }
+    repository.store.barrier()?;
+    for stored in snapshots {
+        remove(repository, stored.id)?;
+    }
+    repository.store.barrier().map_err(Into::into)
+}
+
+/// Takes away a snapshot whose forget record is durable.
+pub(super) fn remove(repository: &Repository, id: ObjectId) -> Result<()> {
+    repository.store.delete(&ObjectName::new(ObjectKind::Snapshot, id))?;
+    for name in repository.keys.confirmation_names(id, 0) {
+        repository.store.delete(&ObjectName::new(ObjectKind::Confirmation, name))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

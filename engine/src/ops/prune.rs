@@ -1,0 +1,210 @@
+//! The story of a prune: mark what snapshots need, plan, move what is still needed out of packs that go, sweep them by the rules.
+
+mod ground;
+mod mark;
+pub mod plan;
+mod refs;
+mod repack;
+mod segments;
+mod sweep;
+mod usage;
+
+use super::monitor::{Cancel, Monitor};
+use crate::format::id::ObjectId;
+use crate::format::layout::{ObjectKind, ObjectName};
+use crate::store::error::{RepositoryError, Result};
+use crate::store::repository::{Repository, StoredSnapshot};
+use crate::store::sweeps;
+use ground::Ground;
+use mark::{Marks, Walk};
+use plan::{Limits, Plan, Use};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// What decides about a prune.
+#[derive(Clone, Debug)]
+pub struct PruneOptions {
+    /// Of all bytes in packs, so many in a hundred may stay unused.
+    pub unused_percent_max: f64,
+    /// So many bytes may be moved.
+    pub repack_bytes_max: u64,
+    /// After this time no further round of moving begins.
+    pub time_max: Option<Duration>,
+    /// Packs of runs that have not ended are left alone until they are this old, by the store's own clock; likewise what killed puts left.
+    pub grace: Duration,
+    /// Snapshots that count as gone: what a dry run of forgetting would take away.
+    pub gone: Vec<ObjectId>,
+    /// Plan, and change nothing.
+    pub dry_run: bool,
+    /// How many packs are read or written at the same time.
+    pub threads: usize,
+    /// The host this program runs on, for the records.
+    pub host: String,
+}
+
+impl Default for PruneOptions {
+    fn default() -> Self {
+        Self {
+            unused_percent_max: 10.0,
+            repack_bytes_max: u64::MAX,
+            time_max: None,
+            grace: Duration::from_hours(24),
+            gone: Vec::new(),
+            dry_run: false,
+            threads: std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 4),
+            host: String::new(),
+        }
+    }
+}
+
+/// What came of a prune.
+#[derive(Debug, Default)]
+pub struct PruneOutcome {
+    /// What was planned; in a dry run all there is.
+    pub plan: Plan,
+    /// Packs before.
+    pub packs: u64,
+    /// Packs that were (in a dry run: would be) deleted, and their bytes.
+    pub deleted: (u64, u64),
+    /// New packs, and their bytes; in a dry run the bytes that would be moved.
+    pub put: (u64, u64),
+    /// Packs that were to be deleted and stayed, since a snapshot came up that needs them.
+    pub spared: u64,
+    /// Bytes of leftovers of killed puts.
+    pub temporary_bytes: u64,
+    /// Packs that belong to runs that may go on.
+    pub running: u64,
+    /// Blocks of trees that were read from the store, and those that the cache knew.
+    pub trees: (u64, u64),
+    /// Chunks of contents that snapshots need and that are in no pack: damage, found in passing.
+    pub lost: u64,
+    /// The time was up, and not all was done.
+    pub out_of_time: bool,
+}
+
+/// What a prune works on.
+struct Prune<'a> {
+    repository: &'a Repository,
+    options: &'a PruneOptions,
+    monitor: &'a dyn Monitor,
+    cancel: &'a Cancel,
+    ground: Ground,
+    marks: Marks,
+    uses: Vec<Use>,
+    outcome: PruneOutcome,
+}
+
+/// The snapshots that are roots: all that are listed. One that cannot be read is passed over only if it was never confirmed.
+fn roots(repository: &Repository, monitor: &dyn Monitor) -> Result<Vec<StoredSnapshot>> {
+    let list = repository.snapshots()?;
+    for (id, error) in list.damaged {
+        if repository.store.stat(&ObjectName::new(ObjectKind::Snapshot, id))?.is_none() {
+            continue;
+        }
+        let mut confirmed = false;
+        for name in repository.keys.confirmation_names(id, 0) {
+            confirmed |= repository.store.stat(&ObjectName::new(ObjectKind::Confirmation, name))?.is_some();
+        }
+        if confirmed || !error.is_damage() {
+            // Nobody can say what it needs.
+            return Err(error);
+        }
+        monitor.note(&format!("snapshot {} cannot be read, and was never confirmed: passed over", id.short()));
+    }
+    Ok(list.snapshots)
+}
+
+/// Frees the space that no snapshot needs.
+///
+/// # Errors
+/// [`RepositoryError::MissingChunk`] for a tree that is missing below a confirmed snapshot, any error of a confirmed snapshot that cannot be read:
+/// what they need cannot be known, so nothing is deleted. Store errors; [`RepositoryError::Cancelled`]. Whatever ends a prune, the next one goes on.
+pub fn prune(repository: &Repository, options: &PruneOptions, monitor: &dyn Monitor, cancel: &Cancel) -> Result<PruneOutcome> {
+    if !options.dry_run {
+        repository.check_writable()?;
+    }
+    let started = repository.host.elapsed();
+    let left = repository.sweeps()?;
+    if !options.dry_run {
+        // Records of sweeps that are over say nothing more: the sweep's goes first, since without its end it would seem to go on. Advice of others is dropped.
+        let names = left.over.iter().chain(left.condemned.iter().map(|(id, _)| id)).chain(&left.ends);
+        names.copied().try_for_each(|id| repository.store.delete(&ObjectName::new(ObjectKind::Sweep, id)))?;
+    }
+    let swept: BTreeSet<ObjectId> = left.active.iter().flat_map(|(_, victims)| sweeps::packs(victims)).collect();
+
+    let mut snapshots = roots(repository, monitor)?;
+    snapshots.retain(|stored| !options.gone.contains(&stored.id));
+    let mut ground = Ground::default();
+    ground.add(repository, &ground::listed(repository)?, options.threads)?;
+    for (pack, error) in &ground.unreadable {
+        monitor.problem(crate::store::load::pack_name(pack.kind, pack.id).path().as_bytes(), &error.to_string());
+    }
+    let mut marks = Marks::default();
+    marks.walk(&Walk { repository, ground: &ground, cancel }, &snapshots)?;
+    let needed = usage::choose_copies(&marks, &ground, repository, &swept)?;
+    let mut uses = usage::uses(repository, &ground, &marks, &needed, &swept, options.threads)?;
+    usage::spare_running(repository, &ground, &mut uses, &snapshots, options.grace.as_secs())?;
+    let limits = Limits {
+        unused_percent_max: options.unused_percent_max,
+        repack_bytes_max: options.repack_bytes_max,
+        round_bytes_max: if options.time_max.is_some() { 128 << 20 } else { 1 << 30 },
+    };
+    let plan = plan::plan(&uses, &limits);
+    let outcome = PruneOutcome {
+        packs: ground.packs.len() as u64,
+        running: uses.iter().filter(|used| used.stays).count() as u64,
+        lost: marks.lost,
+        temporary_bytes: repository.store.sweep_temporary(options.grace.as_secs(), options.dry_run)?,
+        ..PruneOutcome::default()
+    };
+    let mut prune = Prune { repository, options, monitor, cancel, ground, marks, uses, outcome };
+    if options.dry_run {
+        let deleted = plan.dead.len() + plan.rounds.iter().map(Vec::len).sum::<usize>();
+        prune.outcome.deleted = (deleted as u64, plan.freed_bytes);
+        prune.outcome.put = (prune.new_packs(&plan), plan.moved_bytes);
+    } else {
+        prune.perform(&plan, left, started)?;
+        prune.marks.tidy_cache(repository);
+    }
+    prune.outcome.trees = prune.marks.read;
+    prune.outcome.plan = plan;
+    Ok(prune.outcome)
+}
+
+/// Above this much to move, what is of no use is deleted before: a full disk gets room.
+const SEPARATE_BYTES: u64 = 256 << 20;
+
+impl Prune<'_> {
+    fn new_packs(&self, plan: &Plan) -> u64 {
+        let kinds = sweep::KINDS;
+        let of = |round: &Vec<usize>| {
+            kinds.iter().map(|kind| plan::new_packs(&self.uses, round, *kind, sweep::size_of(self.repository, *kind)).len()).sum::<usize>()
+        };
+        plan.rounds.iter().map(of).sum::<usize>() as u64
+    }
+
+    fn perform(&mut self, plan: &Plan, left: sweeps::Sweeps, started: Duration) -> Result<()> {
+        let mut dead = plan.dead.clone();
+        let mut first = Some(left);
+        let nothing = Vec::new();
+        let mut rounds: Vec<&Vec<usize>> = plan.rounds.iter().collect();
+        if rounds.is_empty() || (plan.moved_bytes > SEPARATE_BYTES && !dead.is_empty()) {
+            rounds.insert(0, &nothing);
+        }
+        for (at, round) in rounds.into_iter().enumerate() {
+            if at > 0 && self.options.time_max.is_some_and(|most| self.repository.host.elapsed().saturating_sub(started) > most) {
+                self.outcome.out_of_time = true;
+                break;
+            }
+            if self.cancel.is_cancelled() {
+                return Err(RepositoryError::Cancelled);
+            }
+            sweep::sweep(self, &std::mem::take(&mut dead), round, plan.moved_bytes, first.take())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
