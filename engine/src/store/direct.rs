@@ -58,7 +58,16 @@ impl DirectWriter {
         rustix::fs::fcntl_setfl(&file, usual)?;
         file.write_all_at(&bytes[whole..], whole as u64)?;
         file.sync_all()?;
-        fs::rename(&path, target)?;
+        match fs::rename(&path, target) {
+            // Folders are made with the repository; copying it by a tool that leaves out empty ones loses them.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let parent = target.parent().ok_or(error)?;
+                fs::create_dir_all(parent)?;
+                parent.parent().map_or(Ok(()), |above| File::open(above)?.sync_all())?;
+                fs::rename(&path, target)?;
+            }
+            renamed => renamed?,
+        }
         temporary.0 = None;
         Ok(true)
     }
@@ -106,8 +115,18 @@ mod tests {
     #[test]
     fn what_cannot_be_written_leaves_nothing() {
         let room = tempfile::tempdir().unwrap();
-        let target = room.path().join("no such folder").join("object");
+        fs::write(room.path().join("file"), "").unwrap();
+        let target = room.path().join("file").join("object");
         assert!(DirectWriter::default().write(room.path(), &target, &[1; 10_000]).is_err() || !target.exists());
-        assert_eq!(fs::read_dir(room.path()).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(room.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_got_lost_is_made_again() {
+        let room = tempfile::tempdir().unwrap();
+        let target = room.path().join("data").join("ab").join("object");
+        if DirectWriter::default().write(room.path(), &target, &[1; 10_000]).unwrap() {
+            assert_eq!(fs::read(target).unwrap(), [1; 10_000]);
+        }
     }
 }
