@@ -3,7 +3,7 @@
 use super::error::{FormatError, Result};
 use std::cell::RefCell;
 use std::io::Cursor;
-use zstd_safe::{CCtx, CParameter, DCtx, WriteBuf};
+use zstd_safe::{CCtx, CParameter, DCtx, ResetDirective, WriteBuf};
 
 /// How bytes were stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,8 @@ fn window_of(frame: &[u8], plain_length: usize) -> Option<u64> {
 
 fn compress_into<C: WriteBuf + ?Sized>(level: i32, plain: &[u8], out: &mut C) -> Option<usize> {
     COMPRESSOR.with_borrow_mut(|context| {
+        // After output that did not fit, a context refuses parameters until its session is reset: everything to come would be stored.
+        context.reset(ResetDirective::SessionOnly).ok()?;
         context.set_parameter(CParameter::CompressionLevel(level)).ok()?;
         context.set_parameter(CParameter::ChecksumFlag(false)).ok()?;
         // 0 is the level's own choice.
@@ -165,6 +167,16 @@ mod tests {
             assert_eq!(back[1..], plain);
             assert!(stored.len() <= plain.len() + 2);
         }
+    }
+
+    #[test]
+    fn what_did_not_shrink_says_nothing_about_what_comes_after() {
+        let mut hardly: Vec<u8> = vec![0; 1 << 20];
+        blake3::Hasher::new().finalize_xof().fill(&mut hardly);
+        hardly[..SAMPLE_LENGTH].fill(0);
+        assert!(!looks_incompressible(&hardly), "it is tried");
+        assert_eq!(compress(&hardly, Compression::default(), &mut Vec::new()), Method::Stored, "and does not shrink");
+        assert_eq!(compress(&[0; 5000], Compression::default(), &mut Vec::new()), Method::Zstd);
     }
 
     #[test]
