@@ -125,8 +125,14 @@ pub fn decompress(stored: &[u8], method: Method, plain_length: usize, out: &mut 
                 return Err(bad);
             }
             let start = out.len();
-            out.resize(start + plain_length, 0);
-            let written = DECOMPRESSOR.with_borrow_mut(|context| context.decompress(&mut out[start..], stored));
+            let written = if start == 0 {
+                // zstd writes into the reserved memory: nothing need be made zero first.
+                out.reserve_exact(plain_length);
+                DECOMPRESSOR.with_borrow_mut(|context| context.decompress(out, stored))
+            } else {
+                out.resize(start + plain_length, 0);
+                DECOMPRESSOR.with_borrow_mut(|context| context.decompress(&mut out[start..], stored))
+            };
             if written == Ok(plain_length) {
                 Ok(())
             } else {
