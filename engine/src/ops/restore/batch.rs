@@ -1,7 +1,8 @@
 //! One batch of files: what is right already is left, the rest is read in the order it lies in packs and written wherever it belongs.
 
 use super::job::Job;
-use super::tell::{Shared, add};
+use super::tell::{Buffers, Shared, add};
+use crate::format::FormatError;
 use crate::format::id::{ChunkId, ObjectId};
 use crate::format::index::IndexedPack;
 use crate::format::node::Extent;
@@ -10,7 +11,7 @@ use crate::ops::parallel::{lock, parallel};
 use crate::ops::target::TargetFile;
 use crate::ops::walk::Located;
 use crate::store::error::{RepositoryError, Result};
-use crate::store::load::{BadBlocks, PackTable};
+use crate::store::load::{BadBlocks, PackTable, in_block};
 use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
@@ -27,9 +28,11 @@ const CHUNK_BYTES: usize = 96;
 /// Blocks that lie closer together than this are read together with what lies between.
 const GAP_MAX: u64 = 256 << 10;
 /// Longest read, unless a single block is longer.
-const READ_MAX: u64 = 4 << 20;
+const READ_MAX: u64 = 2 << 20;
 /// Chunks compared by one thread at a time.
 const COMPARE_RUN: usize = 64;
+/// Chunks looked for by one thread at a time.
+const PLACE_RUN: usize = 1024;
 /// Holes from this length on are punched without looking whether they are zeros already.
 const PUNCH_UNSEEN: u64 = 16 << 20;
 /// Bytes looked at, or written as zeros, at a time.
@@ -139,8 +142,8 @@ impl Batch {
         let mut pending = self.compare(shared)?;
         // Everything is placed before anything is written: a file whose chunks are gone stays as it was.
         let mut bad = BadBlocks::new();
-        let mut packs = Packs::default();
-        let mut placed = self.place(shared, &mut packs, &pending, &bad)?;
+        let packs = Mutex::default();
+        let mut placed = self.place(shared, &packs, &pending, &bad)?;
         parallel(threads, self.holes.len(), Vec::new, |buffer, at| self.hole(shared, &self.holes[at], buffer))?;
         let finished = self.jobs.len() - usize::from(continues);
         let release = || {
@@ -162,16 +165,21 @@ impl Batch {
             placed.sort_unstable_by_key(|placed| (placed.pack, placed.block, placed.start));
             let runs = runs(&placed);
             let failed = Mutex::new((Vec::new(), Vec::new()));
-            parallel(threads, runs.len(), Vec::new, |plain, at| {
-                let run = &runs[at];
-                let pack = packs.list[placed[run.placed.start].pack as usize];
-                self.read(shared, pack, run, &placed[run.placed.clone()], plain, &failed)
-            })?;
+            parallel(
+                threads,
+                runs.len(),
+                || shared.buffers(),
+                |lent, at| {
+                    let run = &runs[at];
+                    let pack = lock(&packs).list[placed[run.placed.start].pack as usize];
+                    self.read(shared, pack, run, &placed[run.placed.clone()], &mut lent.buffers, &failed)
+                },
+            )?;
             // Chunks of blocks that are damaged may lie elsewhere too.
             let (blocks, chunks) = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
             bad.extend(blocks);
             pending = chunks;
-            placed = self.place(shared, &mut packs, &pending, &bad)?;
+            placed = self.place(shared, &packs, &pending, &bad)?;
         }
         if shared.options.verify {
             self.verify(shared)?;
@@ -219,7 +227,24 @@ impl Batch {
     }
 
     /// Where the chunks lie. Those that lie nowhere fail their files.
-    fn place(&self, shared: &Shared<'_>, packs: &mut Packs, pending: &[u32], bad: &BadBlocks) -> Result<Vec<Placed>> {
+    fn place(&self, shared: &Shared<'_>, packs: &Mutex<Packs>, pending: &[u32], bad: &BadBlocks) -> Result<Vec<Placed>> {
+        let pieces: Vec<&[u32]> = pending.chunks(PLACE_RUN).collect();
+        let all = Mutex::new(Vec::with_capacity(pending.len()));
+        parallel(
+            shared.options.threads,
+            pieces.len(),
+            || (),
+            |(), at| {
+                let placed = self.place_some(shared, packs, pieces[at], bad)?;
+                lock(&all).extend(placed);
+                Ok(())
+            },
+        )?;
+        Ok(all.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    fn place_some(&self, shared: &Shared<'_>, packs: &Mutex<Packs>, pending: &[u32], bad: &BadBlocks) -> Result<Vec<Placed>> {
+        shared.check()?;
         let mut placed = Vec::with_capacity(pending.len());
         for number in pending {
             let wanted = &self.wanted[*number as usize];
@@ -230,7 +255,7 @@ impl Batch {
                     Ok(place) if place.length == wanted.length => {
                         let row = &place.pack.table.blocks[place.block];
                         placed.push(Placed {
-                            pack: packs.number(&place.pack),
+                            pack: lock(packs).number(&place.pack),
                             block: place.block as u32,
                             start: place.offset as u32,
                             box_offset: row.offset,
@@ -255,7 +280,7 @@ impl Batch {
     }
 
     /// Reads a run of blocks and writes their chunks.
-    fn read(&self, shared: &Shared<'_>, pack: IndexedPack, run: &Run, placed: &[Placed], plain: &mut Vec<u8>, failed: &Mutex<Failed>) -> Result<()> {
+    fn read(&self, shared: &Shared<'_>, pack: IndexedPack, run: &Run, placed: &[Placed], buffers: &mut Buffers, failed: &Mutex<Failed>) -> Result<()> {
         shared.check()?;
         let repository = shared.repository;
         let give_up = |placed: &[Placed]| {
@@ -272,8 +297,13 @@ impl Batch {
             Err(error) => return Err(error),
         };
         // When the run cannot be read, some of its blocks may still be.
-        let mut bytes = match repository.store.get_range(&table.name(), run.bytes.clone()).map_err(RepositoryError::from) {
-            Ok(bytes) => Some(bytes),
+        let Buffers { boxed, plain } = buffers;
+        let length = (run.bytes.end - run.bytes.start) as usize;
+        if boxed.len() < length {
+            boxed.resize(length, 0);
+        }
+        let mut bytes = match repository.store.read_into(&table.name(), run.bytes.start, &mut boxed[..length]).map_err(RepositoryError::from) {
+            Ok(()) => Some(boxed),
             Err(error) if error.concerns_one_object() => None,
             Err(error) => return Err(error),
         };
@@ -284,7 +314,7 @@ impl Batch {
                 Some(bytes) => {
                     let start = (block.box_offset - run.bytes.start) as usize;
                     let boxed = &mut bytes[start..start + block.box_length as usize];
-                    repository.loader.open_block(repository, &table, block.block as usize, boxed, plain)
+                    repository.loader.unseal_block(repository, &table, block.block as usize, boxed, plain)
                 }
                 None => repository.loader.block(repository, &table, block.block as usize).map(|bytes| *plain = bytes),
             };
@@ -297,11 +327,19 @@ impl Batch {
                 }
                 Err(error) => return Err(error),
             }
-            for placed in of_block {
-                let wanted = &self.wanted[placed.wanted as usize];
-                let start = placed.start as usize;
-                self.job(wanted).write(shared, &plain[start..start + wanted.length as usize], wanted.offset);
-                self.done(shared, wanted);
+            for same in of_block.chunk_by(|a, b| a.start == b.start) {
+                let (start, first) = (same[0].start as usize, &self.wanted[same[0].wanted as usize]);
+                let bytes = &plain[start..start + first.length as usize];
+                if repository.keys.name_data(bytes) != first.id {
+                    shared.monitor.note(&in_block(&table, block.block as usize, FormatError::WrongName).to_string());
+                    give_up(same);
+                    continue;
+                }
+                for placed in same {
+                    let wanted = &self.wanted[placed.wanted as usize];
+                    self.job(wanted).write(shared, bytes, wanted.offset);
+                    self.done(shared, wanted);
+                }
             }
         }
         shared.progress(false);
