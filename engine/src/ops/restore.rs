@@ -7,6 +7,7 @@
 
 mod batch;
 mod dir;
+mod fetch;
 mod job;
 mod tell;
 mod walker;
@@ -52,7 +53,7 @@ pub struct RestoreOptions {
     pub verify: bool,
     /// Bytes that a batch of files may take, without contents; there are two.
     pub memory_bytes: usize,
-    /// Threads that read, open and write; each holds a run of blocks (2 MiB) and an opened block.
+    /// Threads that read, open and write; each holds a run of blocks (1 MiB) and an opened block.
     pub threads: usize,
 }
 

@@ -161,6 +161,10 @@ impl Job {
         if let Some(file) = &*handle {
             return Ok(Arc::clone(file));
         }
+        // Given up meanwhile, and taken away: it must not be made once more.
+        if self.is_failed() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         let target = self.dir.target().ok_or(io::ErrorKind::NotFound)?;
         let fresh = !self.in_place && !self.created.load(Ordering::Relaxed);
         let file = target.file(&self.node.name, fresh)?;

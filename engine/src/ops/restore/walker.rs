@@ -2,6 +2,7 @@
 
 use super::batch::Batch;
 use super::dir::{Dir, Opened};
+use super::fetch::Fetch;
 use super::job::{Job, Stage};
 use super::tell::{Shared, add};
 use super::{Overwrite, Wanted};
@@ -100,14 +101,17 @@ impl Walker<'_, '_> {
 
     /// Begins to restore the batch when the one before is done, then makes the links whose first name stands by now.
     fn flush(&mut self, continues: bool) -> Result<()> {
-        self.wait()?;
         let shared = self.shared;
         shared.check()?;
         let last = self.batch.last().filter(|_| continues);
         let batch = std::mem::take(&mut self.batch);
-        if !batch.is_empty() {
-            self.under_way = Some(self.scope.spawn(move || batch.restore(shared, continues)));
+        let mut fetch = Fetch::new(batch, continues);
+        let prepared = fetch.prepare(shared);
+        if let Err(error) = self.wait().and(prepared) {
+            fetch.abandon(shared);
+            return Err(error);
         }
+        self.under_way = Some(self.scope.spawn(move || fetch.perform(shared)));
         if let Some(job) = last {
             // The file goes on in the next batch. Its links, and all others, wait until it is done: nothing here may start another file.
             self.batch.push(job);

@@ -188,7 +188,8 @@ impl<'a> Ground<'a> {
 
     /// Sees that chunks have a place, and the length that files say. In the order of packs, so that each table is loaded once.
     pub fn place_chunks(&self, chunks: &mut Vec<(ChunkId, u32)>) -> Result<()> {
-        chunks.sort_unstable();
+        // In the order of names, by which the index is sorted.
+        chunks.sort_unstable_by_key(|(id, _)| id.0.first_chunk::<8>().map(|head| u64::from_be_bytes(*head)));
         chunks.dedup();
         let hinted = Mutex::new(Vec::with_capacity(chunks.len()));
         let pieces: Vec<_> = chunks.chunks(CHUNKS_FOUND).collect();
@@ -209,7 +210,8 @@ impl<'a> Ground<'a> {
         )?;
         chunks.clear();
         let mut hinted = hinted.into_inner().unwrap_or_else(PoisonError::into_inner);
-        hinted.sort_unstable_by_key(|chunk| chunk.hint);
+        let order = |(pack, ordinal): (ObjectId, u16)| (pack.0.first_chunk::<8>().map(|head| u64::from_be_bytes(*head)), ordinal);
+        hinted.sort_unstable_by_key(|chunk| chunk.hint.map(order));
         let pack_of = |chunk: &Hinted| chunk.hint.map(|(pack, _)| pack);
         let groups: Vec<_> = hinted.chunk_by(|a, b| pack_of(a) == pack_of(b)).collect();
         parallel(

@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 /// Chunks that are looked for together.
 const CHUNKS: usize = 64 << 10;
 /// Directories that are read together, and how many of them one thread takes at a time: neighbours lie in one block.
-const TOGETHER: usize = 256;
+const TOGETHER: usize = 512;
 const NEIGHBOURS: usize = 16;
 
 /// What a part of a split directory holds.
