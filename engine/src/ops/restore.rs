@@ -1,7 +1,7 @@
 //! The story of a restore: walk the snapshot, make directories, gather files into batches, bring their contents back in the order packs hold
 //! them, and give everything its metadata when nothing below it will change any more.
 //!
-//! Memory: two batches ([`RestoreOptions::memory_bytes`] with their chunk references), one of which is gathered while the other is restored; one run of
+//! Memory: three batches ([`RestoreOptions::memory_bytes`] with their chunk references): one is restored, one prepared, one gathered; one run of
 //! blocks and one opened block for each thread; what the directories on the way to the current entry need; and about a hundred bytes for each group
 //! of hard links.
 
@@ -51,7 +51,7 @@ pub struct RestoreOptions {
     pub sparse: bool,
     /// Every file is read back and compared when it is written.
     pub verify: bool,
-    /// Bytes that a batch of files may take, without contents; there are two.
+    /// Bytes that a batch of files may take, without contents; there are three.
     pub memory_bytes: usize,
     /// Threads that read, open and write; each holds a run of blocks (1 MiB) and an opened block.
     pub threads: usize,
@@ -67,7 +67,7 @@ impl Default for RestoreOptions {
             dry_run: false,
             sparse: true,
             verify: false,
-            memory_bytes: 6 << 20,
+            memory_bytes: 4 << 20,
             threads: (cores + 1).clamp(3, 8),
         }
     }

@@ -10,7 +10,7 @@ use crate::ops::parallel::{lock, parallel};
 use crate::ops::target::TargetFile;
 use crate::ops::walk::Located;
 use crate::store::error::Result;
-use crate::store::load::{BadBlocks, PackTable};
+use crate::store::load::BadBlocks;
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -55,6 +55,8 @@ pub struct Placed {
     pub box_offset: u64,
     pub box_length: u32,
     pub wanted: u32,
+    /// The next batch wants it.
+    pub is_ahead: bool,
 }
 
 /// Files and the chunks they want.
@@ -185,12 +187,13 @@ impl Batch {
                     Ok(place) if place.length == wanted.length => {
                         let row = &place.pack.table.blocks[place.block];
                         placed.push(Placed {
-                            pack: lock(packs).number(&place.pack),
+                            pack: lock(packs).number(place.pack.indexed()),
                             block: place.block as u32,
                             start: place.offset as u32,
                             box_offset: row.offset,
                             box_length: row.box_length,
                             wanted: *number,
+                            is_ahead: false,
                         });
                         continue;
                     }
@@ -256,13 +259,14 @@ impl Batch {
 #[derive(Default)]
 pub struct Packs {
     pub list: Vec<IndexedPack>,
-    numbers: HashMap<ObjectId, u32>,
+    pub numbers: HashMap<ObjectId, u32>,
 }
 
 impl Packs {
-    fn number(&mut self, pack: &PackTable) -> u32 {
+    /// The number of a pack.
+    pub fn number(&mut self, pack: IndexedPack) -> u32 {
         *self.numbers.entry(pack.id).or_insert_with(|| {
-            self.list.push(pack.indexed());
+            self.list.push(pack);
             self.list.len() as u32 - 1
         })
     }

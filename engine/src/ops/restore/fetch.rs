@@ -9,7 +9,7 @@ use crate::ops::parallel::{lock, parallel};
 use crate::store::error::{RepositoryError, Result};
 use crate::store::load::{BadBlocks, in_block};
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Blocks that lie closer together than this are read together with what lies between.
 const GAP_MAX: u64 = 256 << 10;
@@ -31,28 +31,54 @@ pub struct Fetch {
     /// The last file goes on in the next batch.
     continues: bool,
     packs: Mutex<Packs>,
+    /// What is still to be brought.
+    placed: Mutex<Vec<Placed>>,
+}
+
+/// What the next batch wants of blocks that are opened for this one: neighbours share blocks, and the edge of a batch goes through many.
+pub struct Ahead {
+    next: Arc<Fetch>,
     placed: Vec<Placed>,
 }
 
 impl Fetch {
     /// A batch of which nothing is done. The file pushed last is not finished if it `continues` in the next one.
     pub fn new(batch: Batch, continues: bool) -> Self {
-        Self { batch, continues, packs: Mutex::default(), placed: Vec::new() }
+        Self { batch, continues, packs: Mutex::default(), placed: Mutex::default() }
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.batch.is_empty()
     }
 
     /// Compares the files with what is there, finds the places of the rest, makes holes, and finishes files that are right already. All chunks are placed
     /// before anything is written: a file whose chunks are gone stays as it was.
-    pub fn prepare(&mut self, shared: &Shared<'_>) -> Result<()> {
+    pub fn prepare(&self, shared: &Shared<'_>) -> Result<()> {
         let batch = &self.batch;
         let pending = batch.compare(shared)?;
-        self.placed = batch.place(shared, &self.packs, &pending, &BadBlocks::new())?;
+        *lock(&self.placed) = batch.place(shared, &self.packs, &pending, &BadBlocks::new())?;
         parallel(shared.options.threads, batch.holes.len(), Vec::new, |buffer, at| batch.hole(shared, &batch.holes[at], buffer))?;
         if shared.options.verify { Ok(()) } else { self.release(shared) }
     }
 
+    /// Takes from the next batch what lies in blocks that this one opens; both are prepared.
+    pub fn look_ahead(&self, next: &Arc<Self>) -> Ahead {
+        let (mut own, packs) = (lock(&self.placed), lock(&self.packs));
+        own.sort_unstable_by_key(key);
+        let numbers: Vec<Option<u32>> = lock(&next.packs).list.iter().map(|pack| packs.numbers.get(&pack.id).copied()).collect();
+        let mut placed = Vec::new();
+        lock(&next.placed).retain(|chunk| {
+            let shared = numbers[chunk.pack as usize].filter(|pack| own.binary_search_by_key(&(*pack, chunk.block), |own| (own.pack, own.block)).is_ok());
+            placed.extend(shared.map(|pack| Placed { pack, is_ahead: true, ..*chunk }));
+            shared.is_none()
+        });
+        Ahead { next: Arc::clone(next), placed }
+    }
+
     /// Restores all of it, prepared as it is.
-    pub fn perform(mut self, shared: &Shared<'_>) -> Result<()> {
-        self.run(shared).inspect_err(|_| self.abandon(shared))
+    pub fn perform(&self, shared: &Shared<'_>, ahead: Option<Ahead>) -> Result<()> {
+        self.run(shared, ahead).inspect_err(|_| self.abandon(shared))
     }
 
     /// The restore ends before its time: no file is left half written.
@@ -75,11 +101,15 @@ impl Fetch {
         )
     }
 
-    fn run(&mut self, shared: &Shared<'_>) -> Result<()> {
+    fn run(&self, shared: &Shared<'_>, ahead: Option<Ahead>) -> Result<()> {
         let mut bad = BadBlocks::new();
-        let mut placed = std::mem::take(&mut self.placed);
+        let mut placed = std::mem::take(&mut *lock(&self.placed));
+        let next = ahead.map(|ahead| {
+            placed.extend(ahead.placed);
+            ahead.next
+        });
         while !placed.is_empty() {
-            placed.sort_unstable_by_key(|placed| (placed.pack, placed.block, placed.start));
+            placed.sort_unstable_by_key(key);
             let runs = runs(&placed);
             let failed = Mutex::default();
             parallel(
@@ -89,7 +119,8 @@ impl Fetch {
                 |lent, at| {
                     let run = &runs[at];
                     let pack = lock(&self.packs).list[placed[run.placed.start].pack as usize];
-                    self.read(shared, pack, run, &placed[run.placed.clone()], &mut lent.buffers, &failed)
+                    let task = Task { shared, pack, next: next.as_deref(), failed: &failed };
+                    self.read(&task, run, &placed[run.placed.clone()], &mut lent.buffers)
                 },
             )?;
             // Chunks of blocks that are damaged may lie elsewhere too.
@@ -105,13 +136,26 @@ impl Fetch {
     }
 
     /// Reads a run of blocks and writes their chunks.
-    fn read(&self, shared: &Shared<'_>, pack: IndexedPack, run: &Run, placed: &[Placed], buffers: &mut Buffers, failed: &Mutex<Failed>) -> Result<()> {
+    fn read(&self, task: &Task<'_>, run: &Run, placed: &[Placed], buffers: &mut Buffers) -> Result<()> {
+        let &Task { shared, pack, next, failed } = task;
         shared.check()?;
         let repository = shared.repository;
+        let batch_of = |placed: &Placed| next.filter(|_| placed.is_ahead).map_or(&self.batch, |next| &next.batch);
         let give_up = |placed: &[Placed]| {
-            let mut failed = lock(failed);
-            failed.0.extend(placed.iter().map(|placed| (pack.id, placed.block as usize)));
-            failed.1.extend(placed.iter().map(|placed| placed.wanted));
+            for placed in placed {
+                match next.filter(|_| placed.is_ahead) {
+                    // It finds out for itself, and looks for another copy.
+                    Some(next) => {
+                        let pack = lock(&next.packs).number(pack);
+                        lock(&next.placed).push(Placed { pack, is_ahead: false, ..*placed });
+                    }
+                    None => {
+                        let mut failed = lock(failed);
+                        failed.0.push((pack.id, placed.block as usize));
+                        failed.1.push(placed.wanted);
+                    }
+                }
+            }
         };
         let table = match repository.loader.table(repository, &pack) {
             Ok(table) => table,
@@ -153,7 +197,7 @@ impl Fetch {
                 Err(error) => return Err(error),
             }
             for same in of_block.chunk_by(|a, b| a.start == b.start) {
-                let (start, first) = (same[0].start as usize, &self.batch.wanted[same[0].wanted as usize]);
+                let (start, first) = (same[0].start as usize, &batch_of(&same[0]).wanted[same[0].wanted as usize]);
                 let bytes = &plain[start..start + first.length as usize];
                 if repository.keys.name_data(bytes) != first.id {
                     shared.monitor.note(&in_block(&table, block.block as usize, FormatError::WrongName).to_string());
@@ -161,9 +205,10 @@ impl Fetch {
                     continue;
                 }
                 for placed in same {
-                    let wanted = &self.batch.wanted[placed.wanted as usize];
-                    self.batch.job(wanted).write(shared, bytes, wanted.offset);
-                    self.batch.done(shared, wanted);
+                    let batch = batch_of(placed);
+                    let wanted = &batch.wanted[placed.wanted as usize];
+                    batch.job(wanted).write(shared, bytes, wanted.offset);
+                    batch.done(shared, wanted);
                 }
             }
         }
@@ -185,6 +230,19 @@ impl Fetch {
             Ok(())
         })
     }
+}
+
+/// What threads read a run for.
+struct Task<'a> {
+    shared: &'a Shared<'a>,
+    pack: IndexedPack,
+    next: Option<&'a Fetch>,
+    failed: &'a Mutex<Failed>,
+}
+
+/// The order in which chunks are brought.
+fn key(placed: &Placed) -> (u32, u32, u32) {
+    (placed.pack, placed.block, placed.start)
 }
 
 /// Groups placed chunks, which are in order, into reads.

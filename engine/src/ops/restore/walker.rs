@@ -48,10 +48,12 @@ enum Plan {
 pub fn run(shared: &Shared<'_>, start: &Place, target: &Arc<dyn TargetDir>) -> Result<()> {
     std::thread::scope(|scope| {
         let (stack, batch, links, later) = Default::default();
-        let mut walker = Walker { shared, scope, under_way: None, stack, batch, links, later };
+        let batch_bytes = shared.options.memory_bytes / 16;
+        let mut walker = Walker { shared, scope, under_way: None, ready: None, stack, batch, batch_bytes, links, later };
         let walked = walker.restore(start, target);
         let outcome = walker.wait().and(walked);
         if outcome.is_err() {
+            walker.ready.iter().for_each(|fetch| fetch.abandon(shared));
             walker.batch.abandon(shared);
         }
         outcome
@@ -61,11 +63,15 @@ pub fn run(shared: &Shared<'_>, start: &Place, target: &Arc<dyn TargetDir>) -> R
 struct Walker<'scope, 'a> {
     shared: &'a Shared<'a>,
     scope: &'scope Scope<'scope, 'a>,
-    /// The batch that is being restored while the next one is gathered.
+    /// The batch that is being restored while others are gathered.
     under_way: Option<ScopedJoinHandle<'scope, Result<()>>>,
+    /// The one after it: prepared, so that the one before knows what it wants of the same blocks.
+    ready: Option<Arc<Fetch>>,
     /// The directories on the way to the current entry.
     stack: Vec<Arc<Dir>>,
     batch: Batch,
+    /// Bytes of a full batch. The first ones are small: until they are full nothing can be restored.
+    batch_bytes: usize,
     links: HashMap<LinkGroup, First>,
     later: Vec<Later>,
 }
@@ -86,7 +92,7 @@ impl Walker<'_, '_> {
             self.entry(&first, start.node.clone())?;
             first
         };
-        while !self.batch.is_empty() || !self.later.is_empty() {
+        while !self.batch.is_empty() || !self.later.is_empty() || self.ready.is_some() {
             self.flush(false)?;
         }
         self.wait()?;
@@ -99,19 +105,24 @@ impl Walker<'_, '_> {
         self.under_way.take().map_or(Ok(()), |batch| batch.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     }
 
-    /// Begins to restore the batch when the one before is done, then makes the links whose first name stands by now.
+    /// Prepares the batch, begins to restore the one before when the one before that is done, then makes the links whose first name stands by now.
     fn flush(&mut self, continues: bool) -> Result<()> {
         let shared = self.shared;
         shared.check()?;
         let last = self.batch.last().filter(|_| continues);
         let batch = std::mem::take(&mut self.batch);
-        let mut fetch = Fetch::new(batch, continues);
+        self.batch_bytes = (self.batch_bytes * 2).min(shared.options.memory_bytes);
+        let fetch = Arc::new(Fetch::new(batch, continues));
         let prepared = fetch.prepare(shared);
         if let Err(error) = self.wait().and(prepared) {
             fetch.abandon(shared);
             return Err(error);
         }
-        self.under_way = Some(self.scope.spawn(move || fetch.perform(shared)));
+        let next = Some(fetch).filter(|fetch| !fetch.is_empty());
+        if let Some(fetch) = std::mem::replace(&mut self.ready, next) {
+            let ahead = self.ready.as_ref().map(|next| fetch.look_ahead(next));
+            self.under_way = Some(self.scope.spawn(move || fetch.perform(shared, ahead)));
+        }
         if let Some(job) = last {
             // The file goes on in the next batch. Its links, and all others, wait until it is done: nothing here may start another file.
             self.batch.push(job);
@@ -317,7 +328,7 @@ impl Walker<'_, '_> {
             if job.is_failed() {
                 break;
             }
-            if self.batch.is_full(shared.options.memory_bytes) {
+            if self.batch.is_full(self.batch_bytes) {
                 self.flush(true)?;
             }
         }
@@ -359,7 +370,7 @@ impl Visit for Walker<'_, '_> {
         }
         let Some(dir) = self.stack.last().cloned() else { return Ok(()) };
         self.entry(&dir, node)?;
-        if self.batch.is_full(self.shared.options.memory_bytes) {
+        if self.batch.is_full(self.batch_bytes) {
             self.flush(false)?;
         }
         Ok(())
