@@ -67,7 +67,7 @@ impl Default for RestoreOptions {
             dry_run: false,
             sparse: true,
             verify: false,
-            memory_bytes: 4 << 20,
+            memory_bytes: 6 << 20,
             threads: (cores + 1).clamp(3, 8),
         }
     }

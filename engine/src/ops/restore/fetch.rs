@@ -117,7 +117,7 @@ impl Fetch {
                 runs.len(),
                 || shared.buffers(),
                 |lent, at| {
-                    let run = &runs[at];
+                    let run = &runs[spread(at, runs.len(), shared.options.threads)];
                     let pack = lock(&self.packs).list[placed[run.placed.start].pack as usize];
                     let task = Task { shared, pack, next: next.as_deref(), failed: &failed };
                     self.read(&task, run, &placed[run.placed.clone()], &mut lent.buffers)
@@ -238,6 +238,15 @@ struct Task<'a> {
     pack: IndexedPack,
     next: Option<&'a Fetch>,
     failed: &'a Mutex<Failed>,
+}
+
+/// Which of `count` runs is done as number `at`: threads begin far from each other, since neighbours lie in one directory, which takes one new
+/// entry at a time.
+fn spread(at: usize, count: usize, threads: usize) -> usize {
+    let threads = threads.max(1);
+    let (rows, longer) = (count / threads, count % threads);
+    let (column, row) = (at % threads, at / threads);
+    column * rows + column.min(longer) + row
 }
 
 /// The order in which chunks are brought.
