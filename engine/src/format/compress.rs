@@ -156,6 +156,11 @@ mod tests {
             let mut back = vec![9];
             decompress(&stored[2..], method, plain.len(), &mut back).unwrap();
             assert_eq!(back[1..], plain);
+            // Memory that was used before, and is longer than needed.
+            let mut again = vec![8; 200_000];
+            again.clear();
+            decompress(&stored[2..], method, plain.len(), &mut again).unwrap();
+            assert_eq!(again, plain);
             assert!(stored.len() <= plain.len() + 2);
         }
     }

@@ -236,3 +236,33 @@ impl Store for DirectoryStore {
         })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_exact_or_an_error() {
+        let home = tempfile::tempdir().unwrap();
+        let store = DirectoryStore::new(home.path()).unwrap();
+        store.prepare().unwrap();
+        let name = |n| ObjectName::new(ObjectKind::DataPack, ObjectId([n; 32]));
+        store.put(&name(1), b"0123456789".to_vec()).unwrap();
+        assert_eq!(store.get(&name(1)).unwrap(), b"0123456789");
+        assert_eq!(store.get_range(&name(1), 2..5).unwrap(), b"234");
+        assert_eq!(store.get_range(&name(1), 10..10).unwrap(), b"");
+        let mut out = [0; 4];
+        store.read_into(&name(1), 6, &mut out).unwrap();
+        assert_eq!(&out, b"6789");
+        assert_eq!(store.read_into(&name(1), 7, &mut out).unwrap_err().kind, StoreErrorKind::Corrupt);
+        assert_eq!(store.get_range(&name(1), 9..11).unwrap_err().kind, StoreErrorKind::Corrupt);
+        assert_eq!(store.read_into(&name(2), 0, &mut out).unwrap_err().kind, StoreErrorKind::Missing);
+        assert_eq!(store.get(&name(2)).unwrap_err().kind, StoreErrorKind::Missing);
+        let memory = super::super::memory::MemoryStore::default();
+        memory.put(&name(1), b"0123456789".to_vec()).unwrap();
+        memory.read_into(&name(1), 3, &mut out).unwrap();
+        assert_eq!(&out, b"3456");
+        assert_eq!(memory.read_into(&name(1), 7, &mut out).unwrap_err().kind, StoreErrorKind::Corrupt);
+    }
+}

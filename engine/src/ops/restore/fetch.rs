@@ -242,7 +242,7 @@ struct Task<'a> {
 
 /// Which of `count` runs is done as number `at`: threads begin far from each other, since neighbours lie in one directory, which takes one new
 /// entry at a time.
-fn spread(at: usize, count: usize, threads: usize) -> usize {
+pub fn spread(at: usize, count: usize, threads: usize) -> usize {
     let threads = threads.max(1);
     let (rows, longer) = (count / threads, count % threads);
     let (column, row) = (at % threads, at / threads);
