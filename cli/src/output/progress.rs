@@ -104,7 +104,8 @@ impl Monitor for Screen {
     }
 
     fn wants_entries(&self) -> bool {
-        self.shared.name_wanted.load(Relaxed) || self.shared.output.verbose > 0 || self.shared.activity.lists_removed
+        let shared = &self.shared;
+        shared.name_wanted.load(Relaxed) || shared.output.verbose > 0 || shared.activity.lists_removed
     }
 
     fn entry(&self, path: &[u8], fate: Fate, size_bytes: u64) {

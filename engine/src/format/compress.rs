@@ -140,8 +140,14 @@ pub fn decompress(stored: &[u8], method: Method, plain_length: usize, out: &mut 
                 return Err(bad);
             }
             let start = out.len();
-            out.resize(start + plain_length, 0);
-            let written = DECOMPRESSOR.with_borrow_mut(|context| context.decompress(&mut out[start..], stored));
+            let written = if start == 0 {
+                // zstd writes into the reserved memory: nothing need be made zero first.
+                out.reserve_exact(plain_length);
+                DECOMPRESSOR.with_borrow_mut(|context| context.decompress(out, stored))
+            } else {
+                out.resize(start + plain_length, 0);
+                DECOMPRESSOR.with_borrow_mut(|context| context.decompress(&mut out[start..], stored))
+            };
             if written == Ok(plain_length) {
                 Ok(())
             } else {
@@ -165,6 +171,11 @@ mod tests {
             let mut back = vec![9];
             decompress(&stored[2..], method, plain.len(), &mut back).unwrap();
             assert_eq!(back[1..], plain);
+            // Memory that was used before, and is longer than needed.
+            let mut again = vec![8; 200_000];
+            again.clear();
+            decompress(&stored[2..], method, plain.len(), &mut again).unwrap();
+            assert_eq!(again, plain);
             assert!(stored.len() <= plain.len() + 2);
         }
     }

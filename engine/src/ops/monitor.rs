@@ -41,7 +41,7 @@ pub trait Monitor: Send + Sync {
     /// The counters moved. Called often; draw seldom.
     fn progress(&self, _progress: &Progress) {}
 
-    /// Whether anybody looks at [`Monitor::entry`] just now: putting a path together costs more than an unchanged entry does.
+    /// Whether [`Monitor::entry`] would do anything now: a path is not put together for nobody.
     fn wants_entries(&self) -> bool {
         true
     }

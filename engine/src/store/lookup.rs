@@ -21,7 +21,7 @@ const RUN_ROWS: usize = 4 << 20;
 struct State {
     loaded: bool,
     scanned: bool,
-    runs: Vec<Arc<Run>>,
+    runs: Arc<[Arc<Run>]>,
 }
 
 /// The index of a repository.
@@ -82,19 +82,19 @@ impl Gathered {
 }
 
 impl Lookup {
-    fn runs(&self, repository: &Repository) -> Result<Vec<Arc<Run>>> {
+    fn runs(&self, repository: &Repository) -> Result<Arc<[Arc<Run>]>> {
         {
             let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
             if state.loaded {
-                return Ok(state.runs.clone());
+                return Ok(Arc::clone(&state.runs));
             }
         }
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         if !state.loaded {
-            state.runs = load(repository)?;
+            state.runs = load(repository)?.into();
             state.loaded = true;
         }
-        Ok(state.runs.clone())
+        Ok(Arc::clone(&state.runs))
     }
 
     /// Every place where a chunk with this name may lie, newest run first.
@@ -118,7 +118,8 @@ impl Lookup {
         let mut gathered = Gathered::default();
         gathered.segment(segment);
         let run = gathered.finish(&repository.cache, &[id], &[]);
-        self.state.write().unwrap_or_else(PoisonError::into_inner).runs.push(run);
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.runs = state.runs.iter().cloned().chain([run]).collect();
         Ok(())
     }
 
@@ -163,7 +164,7 @@ impl Lookup {
         }
         gathered.rows.sort_unstable();
         gathered.rows.dedup();
-        state.runs = vec![Arc::new(Run::in_memory(&gathered.packs, &gathered.rows))];
+        state.runs = [Arc::new(Run::in_memory(&gathered.packs, &gathered.rows))].into();
         Ok(true)
     }
 }

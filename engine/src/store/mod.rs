@@ -47,6 +47,12 @@ pub trait Store: Send + Sync {
     /// Exactly the bytes of `range`; an object that ends before is an error of kind [`StoreErrorKind::Corrupt`].
     fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, StoreError>;
 
+    /// Fills `out` with the bytes from `start` on: [`Store::get_range`] for whoever reads again and again into the same memory.
+    fn read_into(&self, name: &ObjectName, start: u64, out: &mut [u8]) -> Result<(), StoreError> {
+        out.copy_from_slice(&self.get_range(name, start..start + out.len() as u64)?);
+        Ok(())
+    }
+
     /// All objects of a kind with their lengths in bytes, in no order. A kind without objects is an empty list.
     fn list(&self, kind: ObjectKind) -> Result<Vec<(ObjectId, u64)>, StoreError>;
 
