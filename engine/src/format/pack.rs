@@ -512,8 +512,9 @@ impl PackBuilder {
     }
 
     /// An empty pack for blocks that come from other packs, each under its own key.
-    pub fn for_moved(kind: PackKind, capacity: usize) -> Self {
-        let mut bytes = Vec::with_capacity(capacity);
+    pub fn for_moved(kind: PackKind, buffer: Vec<u8>) -> Self {
+        let mut bytes = buffer;
+        bytes.clear();
         bytes.resize(END_LENGTH, 0);
         let table = Table { session: MOVED_SESSION, keys: Vec::new(), blocks: Vec::new(), chunks: Vec::new() };
         Self { kind, bytes, table, offset: END_LENGTH as u64 }
@@ -529,6 +530,21 @@ impl PackBuilder {
         self.offset += boxed.len() as u64;
         self.table.chunks.extend_from_slice(chunks);
         self.bytes.extend_from_slice(boxed);
+    }
+
+    /// Appends a new block that is sealed under `key`.
+    pub fn push_sealed(&mut self, block: &SealedBlock, key: &WrappedKey) {
+        let row = BlockRow {
+            offset: 0,
+            box_length: block.bytes.len() as u32,
+            plain_length: block.plain_length,
+            first_chunk: 0,
+            chunks: block.chunks.len() as u32,
+            key: 0,
+            method: block.method as u8,
+            cipher: block.cipher as u8,
+        };
+        self.push_moved(&row, key, &block.chunks, &block.bytes);
     }
 
     /// Length so far in bytes, without table and footer.

@@ -3,6 +3,7 @@
 mod ground;
 mod mark;
 pub mod plan;
+mod reblock;
 mod refs;
 mod repack;
 mod segments;
@@ -15,9 +16,10 @@ use crate::format::layout::{ObjectKind, ObjectName};
 use crate::store::error::{RepositoryError, Result};
 use crate::store::repository::{Repository, StoredSnapshot};
 use crate::store::sweeps;
-use ground::Ground;
+use ground::{Bits, Ground};
 use mark::{Marks, Walk};
 use plan::{Limits, Plan, Use};
+use reblock::FreshKeys;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -90,6 +92,9 @@ struct Prune<'a> {
     cancel: &'a Cancel,
     ground: Ground,
     marks: Marks,
+    /// The copies of chunks that are to be kept.
+    needed: Bits,
+    keys: FreshKeys,
     uses: Vec<Use>,
     outcome: PruneOutcome,
 }
@@ -157,7 +162,8 @@ pub fn prune(repository: &Repository, options: &PruneOptions, monitor: &dyn Moni
         temporary_bytes: repository.store.sweep_temporary(options.grace.as_secs(), options.dry_run)?,
         ..PruneOutcome::default()
     };
-    let mut prune = Prune { repository, options, monitor, cancel, ground, marks, uses, outcome };
+    let keys = FreshKeys::new(repository, &options.host);
+    let mut prune = Prune { repository, options, monitor, cancel, ground, marks, needed, keys, uses, outcome };
     if options.dry_run {
         let deleted = plan.dead.len() + plan.rounds.iter().map(Vec::len).sum::<usize>();
         prune.outcome.deleted = (deleted as u64, plan.freed_bytes);

@@ -1,18 +1,20 @@
-//! Moves blocks as they are into new packs: not taken apart, not sealed again, only their seals checked, so that no damage is copied for good.
+//! Moves what is needed into new packs. Most blocks go as they are: not taken apart, not sealed again, only their seals checked, so that no damage is
+//! copied for good. Those of which little is needed are taken apart.
 
-use super::ground::Ground;
+use super::ground::{Bits, Ground};
 use super::plan::{Moved, Use};
+use super::reblock::{FreshKeys, Reblock};
 use crate::format::id::ObjectId;
 use crate::format::index::IndexedPack;
-use crate::format::layout::ObjectKind;
 use crate::format::pack::{PackBuilder, PackKind};
 use crate::format::seal::padded_length;
 use crate::ops::monitor::{Cancel, Monitor, Progress};
 use crate::ops::parallel::{lock, parallel};
 use crate::store::error::{RepositoryError, Result};
-use crate::store::load::PackTable;
-use crate::store::repository::{Repository, put_named};
+use crate::store::load::{PackTable, pack_name};
+use crate::store::repository::{Repository, object_id};
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -43,29 +45,30 @@ impl Counter<'_> {
     }
 }
 
+/// What the blocks come from.
+pub struct Old<'a> {
+    pub repository: &'a Repository,
+    pub ground: &'a Ground,
+    pub uses: &'a [Use],
+    pub needed: &'a Bits,
+    pub keys: &'a FreshKeys,
+    pub kind: PackKind,
+}
+
 /// Makes and puts the packs, a few at a time.
-pub fn repack(
-    repository: &Repository,
-    ground: &Ground,
-    uses: &[Use],
-    kind: PackKind,
-    packs: &[Vec<Moved>],
-    threads: usize,
-    counter: &Counter<'_>,
-    out: &mut Repacked,
-) -> Result<()> {
+pub fn repack(old: &Old<'_>, packs: &[Vec<Moved>], threads: usize, counter: &Counter<'_>, out: &mut Repacked) -> Result<()> {
     let found = Mutex::new(std::mem::take(out));
-    let done = parallel(threads, packs.len(), Vec::new, |scratch, at| {
+    let done = parallel(threads, packs.len(), Scratch::default, |scratch, at| {
         if counter.cancel.is_cancelled() {
             return Err(RepositoryError::Cancelled);
         }
         let last = at + 1 == packs.len();
-        let Some((bytes, bad)) = build(repository, ground, uses, kind, &packs[at], last, scratch, counter)? else { return Ok(()) };
+        let (bytes, bad) = old.build(&packs[at], last, scratch, counter)?;
         let mut pack = None;
         if let Some(bytes) = bytes {
-            let object = if kind == PackKind::Data { ObjectKind::DataPack } else { ObjectKind::MetaPack };
-            let length = bytes.len() as u64;
-            pack = Some(IndexedPack { id: put_named(&*repository.store, object, bytes)?, kind, length });
+            let (length, id) = (bytes.len() as u64, object_id(&bytes));
+            scratch.pack = old.repository.store.put_pack(&pack_name(old.kind, id), bytes)?;
+            pack = Some(IndexedPack { id, kind: old.kind, length });
         }
         let mut found = lock(&found);
         found.put.extend(pack);
@@ -76,77 +79,100 @@ pub fn repack(
     done
 }
 
-type Built = (Option<Vec<u8>>, Vec<ObjectId>);
-
-#[allow(clippy::too_many_arguments)] // one call, its parts named
-fn build(
-    repository: &Repository,
-    ground: &Ground,
-    uses: &[Use],
-    kind: PackKind,
-    blocks: &[Moved],
-    last: bool,
-    scratch: &mut Vec<u8>,
-    counter: &Counter<'_>,
-) -> Result<Option<Built>> {
-    let capacity: usize = blocks.iter().map(|(_, block)| block.box_bytes as usize + 36 * block.chunks as usize + 32).sum::<usize>() + (64 << 10);
-    let mut builder = PackBuilder::for_moved(kind, capacity);
-    let mut bad = Vec::new();
-    let mut at = 0;
-    while at < blocks.len() {
-        let (number, first) = blocks[at];
-        let table = ground.table(repository, number as u32)?;
-        let start = table.table.blocks[first.block as usize].offset;
-        let mut end = at + 1;
-        let end_of = |moved: &Moved| {
-            let row = &table.table.blocks[moved.1.block as usize];
-            row.offset + u64::from(row.box_length)
-        };
-        while end < blocks.len() && blocks[end].0 == number && blocks[end].1.block == blocks[end - 1].1.block + 1 && end_of(&blocks[end]) - start <= RUN_BYTES {
-            end += 1;
-        }
-        let run = &blocks[at..end];
-        at = end;
-        match take(repository, &table, run, start..end_of(&run[run.len() - 1]), scratch, &mut builder) {
-            Ok(bytes) => counter.add(bytes),
-            Err(error) if error.concerns_one_object() => {
-                counter.monitor.problem(table.name().path().as_bytes(), &error.to_string());
-                bad.push(uses[number].pack.id);
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    if builder.chunks() == 0 {
-        return Ok(Some((None, bad)));
-    }
-    let host = &*repository.host;
-    let mut padding = Vec::new();
-    if last {
-        let length = (builder.length() + builder.closing_length()) as u64;
-        padding.resize((padded_length(length) - length) as usize, 0);
-        crate::store::session::fill_padding(&mut padding, &host.random());
-    }
-    let (bytes, _) = builder.close(&repository.keys, &host.random(), &padding).map_err(|error| RepositoryError::format("new pack", error))?;
-    Ok(Some((Some(bytes), bad)))
+/// Buffers of one thread.
+#[derive(Default)]
+struct Scratch {
+    boxed: Vec<u8>,
+    plain: Vec<u8>,
+    pack: Vec<u8>,
 }
 
-/// Reads neighbouring blocks and appends those whose seals are right.
-fn take(
-    repository: &Repository,
-    table: &Arc<PackTable>,
-    run: &[Moved],
-    range: std::ops::Range<u64>,
-    scratch: &mut Vec<u8>,
-    builder: &mut PackBuilder,
-) -> Result<u64> {
-    let bytes = repository.store.get_range(&table.name(), range.clone())?;
-    for (_, block) in run {
-        let row = &table.table.blocks[block.block as usize];
-        let boxed = &bytes[(row.offset - range.start) as usize..][..row.box_length as usize];
-        scratch.clear();
-        scratch.extend_from_slice(boxed);
-        repository.loader.check_seal(repository, table, block.block as usize, scratch)?;
-        builder.push_moved(row, &table.table.keys[usize::from(row.key)], table.table.chunks_of(block.block as usize), boxed);
+type Built = (Option<Vec<u8>>, Vec<ObjectId>);
+
+impl Old<'_> {
+    fn build(&self, blocks: &[Moved], last: bool, scratch: &mut Scratch, counter: &Counter<'_>) -> Result<Built> {
+        let repository = self.repository;
+        let mut builder = PackBuilder::for_moved(self.kind, std::mem::take(&mut scratch.pack));
+        let mut fresh = Reblock::new(repository, self.kind, self.keys);
+        let mut bad = Vec::new();
+        let mut at = 0;
+        while at < blocks.len() {
+            let (number, first) = blocks[at];
+            let table = self.ground.table(repository, number as u32)?;
+            let start = table.table.blocks[first.block as usize].offset;
+            let mut end = at + 1;
+            let end_of = |moved: &Moved| {
+                let row = &table.table.blocks[moved.1.block as usize];
+                row.offset + u64::from(row.box_length)
+            };
+            while end < blocks.len()
+                && blocks[end].0 == number
+                && blocks[end].1.block == blocks[end - 1].1.block + 1
+                && end_of(&blocks[end]) - start <= RUN_BYTES
+            {
+                end += 1;
+            }
+            let run = &blocks[at..end];
+            at = end;
+            match self.take(&table, run, start..end_of(&run[run.len() - 1]), scratch, &mut builder, &mut fresh) {
+                Ok(()) => counter.add(run.iter().map(|(_, block)| block.moved_bytes()).sum()),
+                Err(error) if error.concerns_one_object() => {
+                    counter.monitor.problem(table.name().path().as_bytes(), &error.to_string());
+                    bad.push(self.uses[number].pack.id);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        fresh.flush(&mut builder);
+        if builder.chunks() == 0 {
+            return Ok((None, bad));
+        }
+        let host = &*repository.host;
+        let mut padding = Vec::new();
+        if last {
+            let length = (builder.length() + builder.closing_length()) as u64;
+            padding.resize((padded_length(length) - length) as usize, 0);
+            crate::store::session::fill_padding(&mut padding, &host.random());
+        }
+        let (bytes, _) = builder.close(&repository.keys, &host.random(), &padding).map_err(|error| RepositoryError::format("new pack", error))?;
+        Ok((Some(bytes), bad))
     }
-    Ok(bytes.len() as u64)
+
+    /// Reads neighbouring blocks; appends those that are needed as they are if their seals are right, and what is needed of the others.
+    fn take(
+        &self,
+        table: &Arc<PackTable>,
+        run: &[Moved],
+        range: Range<u64>,
+        scratch: &mut Scratch,
+        builder: &mut PackBuilder,
+        fresh: &mut Reblock<'_>,
+    ) -> Result<()> {
+        let repository = self.repository;
+        let bytes = repository.store.get_range(&table.name(), range.clone())?;
+        for (number, block) in run {
+            let row = &table.table.blocks[block.block as usize];
+            let boxed = &bytes[(row.offset - range.start) as usize..][..row.box_length as usize];
+            let chunks = table.table.chunks_of(block.block as usize);
+            scratch.boxed.clear();
+            scratch.boxed.extend_from_slice(boxed);
+            if !block.is_thin() {
+                repository.loader.check_seal(repository, table, block.block as usize, &mut scratch.boxed)?;
+                builder.push_moved(row, &table.table.keys[usize::from(row.key)], chunks, boxed);
+                continue;
+            }
+            scratch.plain.clear();
+            repository.loader.open_block(repository, table, block.block as usize, &mut scratch.boxed, &mut scratch.plain)?;
+            let first_bit = self.ground.packs[*number].first_bit + u64::from(row.first_chunk);
+            let mut start = 0;
+            for (at, chunk) in chunks.iter().enumerate() {
+                let plain = &scratch.plain[start..start + chunk.length as usize];
+                start += plain.len();
+                if self.needed.has(first_bit + at as u64) {
+                    fresh.push(*chunk, plain, row.plain_length as usize, builder);
+                }
+            }
+        }
+        Ok(())
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::ground::{Copy, listed};
 use super::mark::Walk;
-use super::repack::{Counter, Repacked, repack};
+use super::repack::{Counter, Old, Repacked, repack};
 use super::{Prune, plan, roots, segments, usage};
 use crate::format::id::ObjectId;
 use crate::format::layout::{ObjectKind, ObjectName};
@@ -167,7 +167,8 @@ fn move_round(prune: &mut Prune<'_>, round: &[usize], total_bytes: u64) -> Resul
     let counter = Counter { monitor: prune.monitor, cancel: prune.cancel, moved: AtomicU64::new(prune.outcome.put.1), total: total_bytes };
     for kind in KINDS {
         let packs = plan::new_packs(&prune.uses, round, kind, size_of(repository, kind));
-        repack(repository, &prune.ground, &prune.uses, kind, &packs, prune.options.threads, &counter, &mut repacked)?;
+        let old = Old { repository, ground: &prune.ground, uses: &prune.uses, needed: &prune.needed, keys: &prune.keys, kind };
+        repack(&old, &packs, prune.options.threads, &counter, &mut repacked)?;
     }
     prune.outcome.put = (prune.outcome.put.0 + repacked.put.len() as u64, counter.moved.load(Ordering::Relaxed));
     prune.ground.add(repository, &repacked.put, prune.options.threads)?;

@@ -262,7 +262,15 @@ fn uses() -> impl Strategy<Value = Vec<Use>> {
             let needed: Vec<Needed> = (0..)
                 .zip(&blocks)
                 .filter(|(_, block)| block.3)
-                .map(|(at, (box_bytes, chunks, order, _))| Needed { block: at, box_bytes: *box_bytes, chunks: *chunks, key: 0, order: *order })
+                .map(|(at, (box_bytes, chunks, order, _))| Needed {
+                    block: at,
+                    box_bytes: *box_bytes,
+                    live_bytes: *box_bytes,
+                    chunks: *chunks,
+                    live_chunks: *chunks,
+                    key: 0,
+                    order: *order,
+                })
                 .collect();
             Use {
                 pack: IndexedPack { id: ObjectId([number as u8; 32]), kind: if is_meta { PackKind::Meta } else { PackKind::Data }, length },

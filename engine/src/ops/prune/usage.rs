@@ -67,17 +67,18 @@ pub fn uses(repository: &Repository, ground: &Ground, marks: &Marks, needed: &Bi
                 let table = ground.table(repository, number as u32)?;
                 for (block, row) in table.table.blocks.iter().enumerate() {
                     let is_needed = |at: &u32| needed.has(place.first_bit + u64::from(*at));
-                    let plain: u64 =
-                        (row.first_chunk..row.first_chunk + row.chunks).filter(is_needed).map(|at| u64::from(table.table.chunks[at as usize].length)).sum();
+                    let lengths = (row.first_chunk..row.first_chunk + row.chunks).filter(is_needed).map(|at| u64::from(table.table.chunks[at as usize].length));
+                    let (live_chunks, plain) = lengths.fold((0, 0), |(count, sum), length| (count + 1, sum + length));
                     if plain > 0 {
-                        used.used_bytes += u64::from(row.box_length) * plain / u64::from(row.plain_length.max(1));
-                        let order = marks.order[number][block];
-                        used.needed.push(Needed { block: block as u32, box_bytes: row.box_length, chunks: row.chunks, key: row.key, order });
+                        let live_bytes = (u64::from(row.box_length) * plain / u64::from(row.plain_length.max(1))) as u32;
+                        used.used_bytes += u64::from(live_bytes);
+                        let (box_bytes, order) = (row.box_length, marks.order[number][block]);
+                        used.needed.push(Needed { block: block as u32, box_bytes, live_bytes, chunks: row.chunks, live_chunks, key: row.key, order });
                     }
                 }
                 // Of the frame around the blocks, the part of those that are needed.
                 let boxes: u64 = table.table.blocks.iter().map(|row| u64::from(row.box_length)).sum();
-                used.used_bytes += table.length.saturating_sub(boxes).min(36 * u64::from(place.chunks) + 1024) * used.used_bytes / boxes.max(1);
+                used.used_bytes += table.length.saturating_sub(boxes) * used.used_bytes / boxes.max(1);
             }
             lock(&found)[number] = Some(used);
             Ok(())

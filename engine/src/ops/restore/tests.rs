@@ -413,7 +413,7 @@ fn a_wrong_name_costs_its_chunk_and_not_the_block() {
             assert!(builder.session.claim(PackKind::Data, &id.0).unwrap());
             block.push(id.0, plain);
         }
-        builder.session.store_block(PackKind::Data, block).unwrap();
+        builder.session.store_block(PackKind::Data, &mut block).unwrap();
         [("good", good), ("bad", bad)].map(|(name, id)| builder.with_extents(name, vec![Extent::Chunk { id, length: 4 }])).into()
     });
     let into = target();
