@@ -364,8 +364,7 @@ impl<'r> Session<'r> {
     fn put_segment(&self, mut segment: Segment) -> Result<()> {
         let repository = self.repository;
         repository.store.barrier()?;
-        let id = repository.put_control(ObjectKind::Index, Sealed::Index, &segment.encode())?;
-        repository.lookup.add_segment(repository, id, &segment)?;
+        repository.put_segment(&mut segment)?;
         let prefixes: HashSet<[u8; 16]> = segment.rows.iter().map(|row| row.prefix).collect();
         for claims in &self.claims {
             lock(claims).retain(|name| !prefixes.contains(&name[..16]));

@@ -66,6 +66,7 @@ pub const CLOCK_AND_DICE_HOMES: &[(&str, &str)] = &[
     ("cli/src/output/progress.rs", "draws rates for a person"),
     ("tests/", "patience with hung programs"),
     ("benches/", "measures"),
+    ("engine/examples/index_scale.rs", "measures"),
 ];
 
 /// Who may print: the CLI's output, programs, and what only developers run.
