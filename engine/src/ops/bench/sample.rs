@@ -137,18 +137,22 @@ impl Windows {
     }
 }
 
-/// Reads the sample of what `walked` showed, one file after the other, for `span` at most.
+/// Reads the sample of what `walked` showed, one file after the other, for `span` at most. Each place gets the same part of it, so that a slow disk makes the
+/// sample smaller, not one-sided.
 pub(super) fn read(source: &dyn Source, walked: &Walked, watch: Watch<'_>, span: Duration) -> Result<Sample, BenchError> {
     let mut reader = Reader {
         watch,
-        end: watch.host.elapsed() + span,
+        span,
+        end: Duration::ZERO,
+        place: None,
         windows: Windows::over(walked.bytes),
+        walked_bytes: walked.bytes,
         entries_left: walked.entries,
         position: 0,
         buffer: vec![0xff; READ],
         sample: Sample::default(),
     };
-    // Only it itself stops: when its time is up.
+    // Only it itself stops: where the first walk did, or when it is cancelled.
     let _ = source.walk(&mut reader);
     watch.check()?;
     Ok(reader.sample)
@@ -156,8 +160,12 @@ pub(super) fn read(source: &dyn Source, walked: &Walked, watch: Watch<'_>, span:
 
 struct Reader<'a> {
     watch: Watch<'a>,
+    span: Duration,
+    /// When the time of the place at hand is up.
     end: Duration,
+    place: Option<u64>,
     windows: Windows,
+    walked_bytes: u64,
     entries_left: u64,
     position: u64,
     buffer: Vec<u8>,
@@ -166,9 +174,20 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn entry(&mut self) -> Result<(), Stop> {
-        let is_over = self.entries_left == 0 || self.watch.cancel.is_cancelled() || (self.sample.bytes > 0 && self.watch.host.elapsed() > self.end);
+        let is_over = self.entries_left == 0 || self.watch.cancel.is_cancelled();
         self.entries_left = self.entries_left.saturating_sub(1);
         if is_over { Err(Stop) } else { Ok(()) }
+    }
+
+    /// Whether the place of what lies at `position` has time left.
+    fn has_time(&mut self, position: u64) -> bool {
+        let now = self.watch.host.elapsed();
+        let place = (u128::from(position) * u128::from(PLACES) / u128::from(self.walked_bytes.max(1))) as u64;
+        if self.place != Some(place) {
+            self.place = Some(place);
+            self.end = now + self.span / PLACES as u32;
+        }
+        now < self.end
     }
 
     /// Opens, reads and describes as a backup does.
@@ -178,6 +197,9 @@ impl Reader<'_> {
         for range in ranges {
             let mut bytes = Vec::new();
             let mut at = range.start;
+            if !self.has_time(self.position + range.start) {
+                continue;
+            }
             while at < range.end {
                 let Some(data) = body.next_data(at)?.filter(|data| data.start < data.end) else { break };
                 at = data.start;
@@ -189,7 +211,11 @@ impl Reader<'_> {
                     bytes.extend_from_slice(&self.buffer[..read]);
                     timer.resume();
                     at += read as u64;
-                    if read == 0 || self.watch.cancel.is_cancelled() || self.sample.bytes + bytes.len() as u64 >= 2 * SAMPLE_BYTES_MAX {
+                    if read == 0
+                        || self.watch.host.elapsed() > self.end
+                        || self.watch.cancel.is_cancelled()
+                        || self.sample.bytes + bytes.len() as u64 >= 2 * SAMPLE_BYTES_MAX
+                    {
                         at = u64::MAX;
                     }
                 }
@@ -220,10 +246,16 @@ impl Visitor for Reader<'_> {
         self.entry()?;
         let length = data_bytes(item.stat);
         let ranges = if length == 0 { Vec::new() } else { self.windows.of_file(self.position, item.stat.size) };
-        self.position += length;
-        if !ranges.is_empty() {
+        // A file of several places is opened in any case.
+        let is_wanted = match &ranges[..] {
+            [] => false,
+            [range] => self.has_time(self.position + range.start),
+            _ => true,
+        };
+        if is_wanted {
             self.sample.unreadable += u64::from(self.file(item, ranges).is_err());
         }
+        self.position += length;
         Ok(())
     }
 
