@@ -9,6 +9,7 @@ mod batch;
 mod dir;
 mod fetch;
 mod job;
+mod plan;
 mod tell;
 mod walker;
 

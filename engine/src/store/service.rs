@@ -1,4 +1,4 @@
-//! Stores through OpenDAL: the one file that knows async, and the durability that OpenDAL's `fs` leaves out.
+//! Stores through OpenDAL: the one file that knows async, and what OpenDAL's `fs` leaves out or is slow at: durability, reading.
 
 use super::direct::DirectWriter;
 use super::error::kind_of_io;

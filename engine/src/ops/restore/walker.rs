@@ -4,9 +4,10 @@ use super::batch::Batch;
 use super::dir::{Dir, Opened};
 use super::fetch::Fetch;
 use super::job::{Job, Stage};
+use super::plan::{Plan, gives_way, looks_same, plan};
 use super::tell::{Shared, add};
 use super::{Overwrite, Wanted};
-use crate::format::node::{Content, LinkGroup, Metadata, Node, NodeType};
+use crate::format::node::{Content, LinkGroup, Node, NodeType};
 use crate::ops::browse::Place;
 use crate::ops::monitor::Fate;
 use crate::ops::source::Stat;
@@ -32,16 +33,6 @@ struct Later {
     dir: Arc<Dir>,
     node: Node,
     in_place: bool,
-}
-
-/// What the entry at the destination means for one of the snapshot.
-enum Plan {
-    /// None is there, or it gives way.
-    Make,
-    /// It is a file to be corrected.
-    Correct,
-    /// It stays.
-    Keep,
 }
 
 /// Restores all of `start`.
@@ -203,7 +194,7 @@ impl Walker<'_, '_> {
             return Ok(());
         };
         let stat = if dir.made.load(Ordering::Relaxed) { Ok(None) } else { target.stat(&node.name) };
-        let planned = stat.and_then(|stat| Ok((self.plan(&*target, &node, stat.as_ref())?, stat)));
+        let planned = stat.and_then(|stat| Ok((plan(shared.options, &*target, &node, stat.as_ref())?, stat)));
         let (plan, stat) = match planned {
             Ok(planned) => planned,
             Err(error) => {
@@ -216,28 +207,6 @@ impl Walker<'_, '_> {
             return Ok(());
         }
         self.link(dir, node, matches!(plan, Plan::Correct))
-    }
-
-    fn plan(&self, target: &dyn TargetDir, node: &Node, stat: Option<&Stat>) -> io::Result<Plan> {
-        let options = self.shared.options;
-        let Some(stat) = stat else { return Ok(Plan::Make) };
-        let is_file = node.metadata.node_type == NodeType::File && stat.node_type == NodeType::File;
-        if (options.overwrite == Overwrite::IfChanged && is_file && looks_same(stat, &node.metadata))
-            || !gives_way(options.overwrite, stat, Some(&node.metadata))
-        {
-            return Ok(Plan::Keep);
-        }
-        if stat.node_type == NodeType::Directory {
-            if !options.delete && !target.directory(&node.name)?.list()?.is_empty() {
-                return Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, "a directory that is not empty is in its place (--delete would remove it)"));
-            }
-            if !options.dry_run {
-                target.remove(&node.name)?;
-            }
-            return Ok(Plan::Make);
-        }
-        // A file with several names is never written through: the others are not ours.
-        Ok(if is_file && stat.link_group.is_none() { Plan::Correct } else { Plan::Make })
     }
 
     /// An entry that stays as it is, or a dry run's.
@@ -390,19 +359,6 @@ impl Visit for Walker<'_, '_> {
         self.shared.problem(path, &format!("some or all of its entries cannot be read: {error}"));
         Ok(())
     }
-}
-
-/// Whether what is there may be changed or replaced.
-fn gives_way(overwrite: Overwrite, stat: &Stat, metadata: Option<&Metadata>) -> bool {
-    match overwrite {
-        Overwrite::Always | Overwrite::IfChanged => true,
-        Overwrite::IfNewer => metadata.is_none_or(|metadata| metadata.mtime > stat.mtime),
-        Overwrite::Never => false,
-    }
-}
-
-fn looks_same(stat: &Stat, metadata: &Metadata) -> bool {
-    stat.size == metadata.size && stat.mtime == metadata.mtime
 }
 
 fn shown(path: &[u8]) -> String {
