@@ -138,6 +138,7 @@ pub fn prune(repository: &Repository, options: &PruneOptions, monitor: &dyn Moni
     let swept: BTreeSet<ObjectId> = left.active.iter().flat_map(|(_, victims)| sweeps::packs(victims)).collect();
 
     let mut snapshots = roots(repository, monitor)?;
+    let ended: Vec<[u8; 16]> = snapshots.iter().filter_map(|stored| stored.session).collect();
     snapshots.retain(|stored| !options.gone.contains(&stored.id));
     let mut ground = Ground::default();
     ground.add(repository, &ground::listed(repository)?, options.threads)?;
@@ -148,7 +149,7 @@ pub fn prune(repository: &Repository, options: &PruneOptions, monitor: &dyn Moni
     marks.walk(&Walk { repository, ground: &ground, cancel }, &snapshots)?;
     let needed = usage::choose_copies(&marks, &ground, repository, &swept)?;
     let mut uses = usage::uses(repository, &ground, &marks, &needed, &swept, options.threads)?;
-    usage::spare_running(repository, &ground, &mut uses, &snapshots, options.grace.as_secs())?;
+    usage::spare_running(repository, &ground, &mut uses, &ended, options.grace.as_secs())?;
     let limits = Limits {
         unused_percent_max: options.unused_percent_max,
         repack_bytes_max: options.repack_bytes_max,

@@ -51,8 +51,24 @@ pub struct VerifyOutcome {
     pub notes: Vec<Note>,
 }
 
+/// How often a verification begins again because a prune deleted packs under it.
+const TRIES_MAX: u32 = 3;
+
 /// Verifies a repository. Damage is an outcome; an `Err` says that it could not be looked for: the store failed, or somebody asked to stop.
 pub fn verify(repository: &Repository, options: &VerifyOptions, monitor: &dyn Monitor, cancel: &Cancel) -> Result<VerifyOutcome> {
+    for _ in 1..TRIES_MAX {
+        let (outcome, was_pruned) = verify_once(repository, options, monitor, cancel)?;
+        if outcome.damage.is_empty() || !was_pruned {
+            return Ok(outcome);
+        }
+        monitor.note("packs were pruned meanwhile: looking again");
+        repository.lookup.refresh();
+    }
+    Ok(verify_once(repository, options, monitor, cancel)?.0)
+}
+
+/// What is found, and whether packs that were there in the beginning are gone.
+fn verify_once(repository: &Repository, options: &VerifyOptions, monitor: &dyn Monitor, cancel: &Cancel) -> Result<(VerifyOutcome, bool)> {
     let report = report::Report::default();
     let mut snapshots = control::check(repository, &report, cancel)?;
     if let Some(wanted) = &options.snapshots {
@@ -74,8 +90,9 @@ pub fn verify(repository: &Repository, options: &VerifyOptions, monitor: &dyn Mo
         touched::find(&ground, &snapshots)?;
     }
     let packs = if options.read_data && options.snapshots.is_none() { ground.present.len() } else { ground.relied().len() };
+    let was_pruned = report.has_damage() && ground.has_shrunk()?;
     let (damage, notes) = report.finish();
-    Ok(VerifyOutcome { snapshots: snapshots.len() as u64, trees, packs: packs as u64, bytes_read, damage, notes })
+    Ok((VerifyOutcome { snapshots: snapshots.len() as u64, trees, packs: packs as u64, bytes_read, damage, notes }, was_pruned))
 }
 
 #[cfg(test)]

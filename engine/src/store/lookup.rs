@@ -12,13 +12,14 @@ use crate::format::pack::PackKind;
 use crate::format::seal::Sealed;
 use gather::Gathered;
 use held::Held;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError, RwLock};
 
 #[derive(Default)]
 struct State {
     loaded: bool,
-    scanned: bool,
+    /// The segments there were when all packs were asked.
+    scanned: Option<BTreeSet<ObjectId>>,
     /// Longest first.
     runs: Vec<Held>,
 }
@@ -92,16 +93,17 @@ impl Lookup {
     }
 
     /// The index did not know a chunk that must exist: reads the tables of all packs that no segment speaks of, and checks the
-    /// cached runs against the segments by reading these again. Done once; `false` if it was done before.
+    /// cached runs against the segments by reading these again. Done once for each state of the index, since a prune may move what is looked
+    /// for under our feet; `false` if it was done before.
     pub fn scan(&self, repository: &Repository) -> Result<bool> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         self.with_runs(repository, |_| ())?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        if state.scanned {
+        let segments = repository.store.list(ObjectKind::Index)?;
+        let names: BTreeSet<ObjectId> = segments.iter().map(|(id, _)| *id).collect();
+        if state.scanned.as_ref() == Some(&names) {
             return Ok(false);
         }
-        state.scanned = true;
-        let segments = repository.store.list(ObjectKind::Index)?;
         let mut gathered = Gathered::unlisted(&repository.cache, rows_of(&segments));
         let mut covered = HashSet::new();
         for (id, _) in segments {
@@ -127,6 +129,7 @@ impl Lookup {
             }
         }
         state.runs = gathered.finish(Vec::new());
+        state.scanned = Some(names);
         Ok(true)
     }
 }

@@ -28,8 +28,6 @@ pub struct Needed {
     pub chunks: u32,
     /// How many of them are needed.
     pub live_chunks: u32,
-    /// Which of the pack's keys it is sealed under.
-    pub key: u16,
     /// When it was first needed: newer snapshots first.
     pub order: u32,
 }
@@ -60,8 +58,10 @@ impl Needed {
 pub struct Use {
     /// The pack.
     pub pack: IndexedPack,
-    /// Bytes of needed chunks, as stored.
-    pub used_bytes: u64,
+    /// Bytes of chunks that are not needed, as stored.
+    pub unused_bytes: u64,
+    /// Bytes that moving what is needed frees: blocks that are not needed at all, and what does not move of those that are taken apart.
+    pub idle_bytes: u64,
     /// Its needed blocks; none: the pack is of no use.
     pub needed: Vec<Needed>,
     /// It stays, whatever is in it: it belongs to a run that may go on.
@@ -97,17 +97,10 @@ fn moved_bytes(used: &Use) -> u64 {
     used.needed.iter().map(Needed::moved_bytes).sum()
 }
 
-/// What moving the pack would free: not its table and frame, which the new pack has too, and not what its blocks take along.
-fn freed_bytes(used: &Use) -> u64 {
-    let taken_along: u64 = used.needed.iter().map(|block| block.moved_bytes() - u64::from(block.live_bytes.min(block.box_bytes))).sum();
-    used.pack.length.saturating_sub(used.used_bytes).saturating_sub(taken_along)
-}
-
 /// Chooses: all packs of no use; then of the others those that free most for each byte moved, until little enough is unused.
 pub fn plan(uses: &[Use], limits: &Limits) -> Plan {
     let mut plan = Plan { total_bytes: uses.iter().map(|used| used.pack.length).sum(), ..Plan::default() };
-    let unused = |used: &Use| used.pack.length.saturating_sub(used.used_bytes);
-    plan.unused_bytes.0 = uses.iter().map(unused).sum();
+    plan.unused_bytes.0 = uses.iter().map(|used| used.unused_bytes).sum();
     let mut left_bytes = plan.total_bytes;
     let mut left_unused = plan.unused_bytes.0;
     let mut moves: Vec<usize> = Vec::new();
@@ -117,15 +110,15 @@ pub fn plan(uses: &[Use], limits: &Limits) -> Plan {
         if used.needed.is_empty() {
             plan.dead.push(number);
             left_bytes -= used.pack.length;
-            left_unused -= unused(used);
+            left_unused -= used.unused_bytes;
         } else if used.is_swept {
             moves.push(number);
             left_bytes = left_bytes - used.pack.length + moved;
-            left_unused = left_unused.saturating_sub(used.pack.length.saturating_sub(moved));
+            left_unused -= used.idle_bytes;
             plan.moved_bytes += moved;
         } else {
-            let freed = freed_bytes(used) as f64;
-            if freed >= GAIN_MIN * used.pack.length as f64 {
+            let freed = used.idle_bytes as f64;
+            if used.idle_bytes > 0 && freed >= GAIN_MIN * used.pack.length as f64 {
                 candidates.push((freed / moved.max(1) as f64, number));
             }
         }
@@ -141,7 +134,7 @@ pub fn plan(uses: &[Use], limits: &Limits) -> Plan {
         }
         plan.moved_bytes += moved;
         left_bytes = left_bytes - length + moved;
-        left_unused = left_unused.saturating_sub(freed_bytes(&uses[number]));
+        left_unused -= uses[number].idle_bytes;
         moves.push(number);
     }
     plan.unused_bytes.1 = left_unused;

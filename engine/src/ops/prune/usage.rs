@@ -10,7 +10,7 @@ use crate::ops::parallel::{lock, parallel};
 use crate::store::StoreError;
 use crate::store::error::Result;
 use crate::store::load::pack_name;
-use crate::store::repository::{Repository, StoredSnapshot};
+use crate::store::repository::Repository;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Mutex;
 
@@ -62,23 +62,26 @@ pub fn uses(repository: &Repository, ground: &Ground, marks: &Marks, needed: &Bi
             let place = &ground.packs[number];
             let any = (0..u64::from(place.chunks)).any(|at| needed.has(place.first_bit + at));
             let is_swept = swept.contains(&place.pack.id);
-            let mut used = Use { pack: place.pack, used_bytes: 0, needed: Vec::new(), stays: false, is_swept };
+            let mut used = Use { pack: place.pack, unused_bytes: place.pack.length, idle_bytes: place.pack.length, needed: Vec::new(), stays: false, is_swept };
             if any {
+                (used.unused_bytes, used.idle_bytes) = (0, 0);
                 let table = ground.table(repository, number as u32)?;
                 for (block, row) in table.table.blocks.iter().enumerate() {
                     let is_needed = |at: &u32| needed.has(place.first_bit + u64::from(*at));
                     let lengths = (row.first_chunk..row.first_chunk + row.chunks).filter(is_needed).map(|at| u64::from(table.table.chunks[at as usize].length));
                     let (live_chunks, plain) = lengths.fold((0, 0), |(count, sum), length| (count + 1, sum + length));
+                    let mut idle = u64::from(row.box_length);
+                    let mut live_bytes = 0;
                     if plain > 0 {
-                        let live_bytes = (u64::from(row.box_length) * plain / u64::from(row.plain_length.max(1))) as u32;
-                        used.used_bytes += u64::from(live_bytes);
+                        live_bytes = (u64::from(row.box_length) * plain / u64::from(row.plain_length)) as u32;
                         let (box_bytes, order) = (row.box_length, marks.order[number][block]);
-                        used.needed.push(Needed { block: block as u32, box_bytes, live_bytes, chunks: row.chunks, live_chunks, key: row.key, order });
+                        let block = Needed { block: block as u32, box_bytes, live_bytes, chunks: row.chunks, live_chunks, order };
+                        idle -= block.moved_bytes();
+                        used.needed.push(block);
                     }
+                    used.idle_bytes += idle;
+                    used.unused_bytes += u64::from(row.box_length - live_bytes);
                 }
-                // Of the frame around the blocks, the part of those that are needed.
-                let boxes: u64 = table.table.blocks.iter().map(|row| u64::from(row.box_length)).sum();
-                used.used_bytes += table.length.saturating_sub(boxes) * used.used_bytes / boxes.max(1);
             }
             lock(&found)[number] = Some(used);
             Ok(())
@@ -89,8 +92,8 @@ pub fn uses(repository: &Repository, ground: &Ground, marks: &Marks, needed: &Bi
 
 /// Lets packs stay that no snapshot needs because their run may go on: of sessions that are not known to have ended, as long as the newest pack of
 /// the session is young by the store's own clock. To delete them would be safe, and would only make that run store everything again.
-pub fn spare_running(repository: &Repository, ground: &Ground, uses: &mut [Use], snapshots: &[StoredSnapshot], grace_seconds: u64) -> Result<()> {
-    let mut ended: HashSet<[u8; 16]> = snapshots.iter().filter_map(|stored| stored.session).collect();
+pub fn spare_running(repository: &Repository, ground: &Ground, uses: &mut [Use], snapshots: &[[u8; 16]], grace_seconds: u64) -> Result<()> {
+    let mut ended: HashSet<[u8; 16]> = snapshots.iter().copied().collect();
     ended.extend(repository.forgotten()?.iter().filter_map(|forget| forget.session));
     ended.insert(MOVED_SESSION);
     let is_open = |number: usize, used: &Use| used.needed.is_empty() && !used.is_swept && !ended.contains(&ground.packs[number].session);

@@ -32,6 +32,14 @@ enum Why {
     Unusable(ObjectName),
 }
 
+fn listed(repository: &Repository) -> Result<HashMap<ObjectId, IndexedPack>> {
+    let mut present = HashMap::new();
+    for (kind, object) in [(PackKind::Meta, ObjectKind::MetaPack), (PackKind::Data, ObjectKind::DataPack)] {
+        present.extend(repository.store.list(object)?.into_iter().map(|(id, length)| (id, IndexedPack { id, kind, length })));
+    }
+    Ok(present)
+}
+
 /// A repository as its store really is.
 pub struct Ground<'a> {
     pub repository: &'a Repository,
@@ -51,13 +59,16 @@ pub struct Ground<'a> {
 impl<'a> Ground<'a> {
     /// Lists the packs.
     pub fn list(repository: &'a Repository, threads: usize, report: &'a Report, monitor: &'a dyn Monitor, cancel: &'a Cancel) -> Result<Self> {
-        let mut present = HashMap::new();
-        for (kind, object) in [(PackKind::Meta, ObjectKind::MetaPack), (PackKind::Data, ObjectKind::DataPack)] {
-            present.extend(repository.store.list(object)?.into_iter().map(|(id, length)| (id, IndexedPack { id, kind, length })));
-        }
+        let present = listed(repository)?;
         let (relied, bad) = (Mutex::default(), Mutex::default());
         let contradictions = AtomicU64::new(0);
         Ok(Self { repository, threads, report, monitor, cancel, present, relied, bad, contradictions })
+    }
+
+    /// Whether a pack that was there in the beginning is gone.
+    pub fn has_shrunk(&self) -> Result<bool> {
+        let now = listed(self.repository)?;
+        Ok(self.present.keys().any(|pack| !now.contains_key(pack)))
     }
 
     /// An error if somebody asked to stop.

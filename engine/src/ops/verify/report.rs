@@ -143,6 +143,11 @@ impl Report {
         true
     }
 
+    /// Whether anything is damaged.
+    pub fn has_damage(&self) -> bool {
+        !lock(&self.0).damage.is_empty()
+    }
+
     /// Whether anything cannot be read.
     pub fn has_lost(&self) -> bool {
         !lock(&self.0).lost.is_empty()
