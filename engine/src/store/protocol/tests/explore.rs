@@ -465,7 +465,7 @@ fn nothing_acknowledged_is_lost_in_any_order() {
 
 /// Large ones, by hand: `cargo test --release -p vault-engine everything_at_once -- --ignored --nocapture`.
 #[test]
-#[ignore = "minutes and gigabytes"]
+#[ignore = "by hand: takes minutes and gigabytes"]
 fn everything_at_once() {
     let all = Config { writers: 2, sweepers: 2, first: true, forget: true, repack: true, ..PLAIN };
     for config in [
