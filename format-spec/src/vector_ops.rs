@@ -127,7 +127,7 @@ pub fn run(v: &Vector) -> Result<Outputs> {
 
 fn pack_names(bytes: &[u8]) -> Result<String> {
     let names: Vec<&[u8]> = bytes.chunks(32).collect();
-    if bytes.len() % 32 != 0 || !names.is_sorted_by(|a, b| a < b) {
+    if !bytes.len().is_multiple_of(32) || !names.is_sorted_by(|a, b| a < b) {
         return fail(Rule::BadStructure, "names of packs that are cut off or out of order");
     }
     Ok(join(names.iter().map(|name| hex(name))))

@@ -48,7 +48,7 @@ fn a_policy_forgets_and_prune_frees_exactly_what_was_said() {
         for event in &mut events {
             let map = event.as_object_mut().unwrap();
             for key in ["dry_run", "total_duration", "trees_read"] {
-                map.remove(key);
+                map.remove(key).unwrap_or_default();
             }
         }
         events
@@ -87,7 +87,7 @@ fn the_last_good_snapshot_and_pinned_ones_stay() {
     let last = room.snapshots().remove(0);
     room.vault(["forget", &last]).run().code(2).says("last good one");
     room.vault(["forget", "--keep-last", "0"]).run().ok().says("last good one");
-    assert_eq!(room.snapshots(), [last.clone()]);
+    assert_eq!(room.snapshots(), std::slice::from_ref(&last));
     room.vault(["forget"]).run().code(2);
     room.vault(["forget", "--force", &last]).run().ok();
     assert_eq!(room.snapshots().len(), 0);

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 const RUN_ROWS: usize = 1 << 20;
 
 /// A pack and where its chunks stand among the bits.
-pub struct Pack {
+pub struct Place {
     /// The pack.
     pub pack: IndexedPack,
     /// The session that made it.
@@ -29,7 +29,7 @@ pub struct Pack {
     pub blocks: Box<[u16]>,
 }
 
-impl Pack {
+impl Place {
     /// The block that a chunk lies in.
     pub fn block_of(&self, ordinal: u16) -> usize {
         self.blocks.partition_point(|first| *first <= ordinal).saturating_sub(1)
@@ -42,7 +42,7 @@ pub type Copy = (u32, u16);
 /// All packs whose tables can be read.
 #[derive(Default)]
 pub struct Ground {
-    pub packs: Vec<Pack>,
+    pub packs: Vec<Place>,
     pub numbers: HashMap<ObjectId, u32>,
     /// Packs whose tables cannot be read, with the reason: nobody can say what is in them, so they stay.
     pub unreadable: Vec<(IndexedPack, RepositoryError)>,
@@ -97,7 +97,7 @@ impl Ground {
             ordinal: ordinal as u16,
         }));
         self.numbers.insert(table.id, number);
-        self.packs.push(Pack {
+        self.packs.push(Place {
             pack: table.indexed(),
             session: table.table.session,
             first_bit: self.bits,

@@ -253,11 +253,14 @@ fn a_second_prune_reads_only_new_trees() {
     assert_eq!(trees(), (1, 1));
 }
 
+/// Blocks (length, chunks, order, whether needed), whether of trees, a state.
+type Drawn = (Vec<(u32, u32, u32, bool)>, bool, u8);
+
 fn uses() -> impl Strategy<Value = Vec<Use>> {
     let block = (1u32..2000, 1u32..5, 0u32..1000, any::<bool>());
     let pack = (prop::collection::vec(block, 1..20), any::<bool>(), 0u8..10);
     prop::collection::vec(pack, 0..30).prop_map(|packs| {
-        let one = |(number, (blocks, is_meta, state)): (usize, (Vec<(u32, u32, u32, bool)>, bool, u8))| {
+        let one = |(number, (blocks, is_meta, state)): (usize, Drawn)| {
             let length: u64 = blocks.iter().map(|block| u64::from(block.0)).sum::<u64>() + 50;
             let needed: Vec<Needed> = (0..)
                 .zip(&blocks)

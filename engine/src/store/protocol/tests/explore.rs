@@ -15,12 +15,9 @@ impl Bits {
     fn of(name: u8) -> Self {
         Self(1 << name)
     }
-}
 
-impl Iterator for Bits {
-    type Item = u8;
-    fn next(&mut self) -> Option<u8> {
-        self.pop()
+    fn names(mut self) -> impl Iterator<Item = u8> {
+        std::iter::from_fn(move || self.pop())
     }
 }
 
@@ -44,7 +41,7 @@ impl NameSet for Bits {
         self.0 |= other.0;
     }
     fn keep(&mut self, keep: impl Fn(u8) -> bool) {
-        self.0 = Bits(self.0).filter(|name| keep(*name)).fold(0, |bits, name| bits | 1 << name);
+        self.0 = self.names().filter(|name| keep(*name)).fold(0, |bits, name| bits | 1 << name);
     }
     fn is_empty(&self) -> bool {
         self.0 == 0
@@ -191,7 +188,7 @@ fn step_writer(world: &World, who: usize, config: &Config, rules: Rules, out: &m
         next
     };
     let relied = |name| WriterAnswer::Stored { relied: Bits::of(name), by_parent: false };
-    let hits = Bits(world.index.0).filter(|pack| state.rules.may_rely(*pack));
+    let hits = world.index.names().filter(|pack| state.rules.may_rely(*pack));
     match state.rules.next() {
         WriterCall::ListSweeps => out.push(answer(&|_| {}, WriterAnswer::Sweeps(world.seen(None)))),
         WriterCall::Store | WriterCall::StoreAgain(_) => {
@@ -252,7 +249,7 @@ fn step_writer(world: &World, who: usize, config: &Config, rules: Rules, out: &m
 /// The judgement of a sweeper, which follows from what it has seen.
 fn judged(mut world: World, who: usize) -> World {
     let state = &mut world.sweepers[who];
-    let has_copy = Bits(u16::MAX).any(|pack| state.rules.is_copy(pack));
+    let has_copy = Bits(u16::MAX).names().any(|pack| state.rules.is_copy(pack));
     let spared = if state.is_live && !has_copy { *state.rules.victims() } else { Bits::default() };
     state.rules.answer(SweeperAnswer::Spared(spared));
     (state.is_live, state.victims) = (false, Bits::default());
