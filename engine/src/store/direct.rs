@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 /// Offsets, lengths and buffers of direct writes are multiples of this: no device asks for more.
 const ALIGNMENT: usize = 4096;
 /// Bytes handed to the kernel at once.
-const PIECE: usize = 2 << 20;
+const PIECE: usize = 1 << 20;
 
 /// The one buffer that all direct writes of a store go through.
 #[derive(Default)]

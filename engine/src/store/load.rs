@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Bytes from the end of a pack that are read at once: footer and table of most packs.
 const SUFFIX: u64 = 64 * 1024;
 /// Tables held in memory, in bytes.
-const TABLES_BYTES: usize = 12 << 20;
+const TABLES_BYTES: usize = 8 << 20;
 /// Opened blocks of trees held in memory, in bytes.
 const BLOCKS_BYTES: usize = 8 << 20;
 

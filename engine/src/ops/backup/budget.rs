@@ -42,9 +42,9 @@ impl Budget {
         // Half for the threads at most, so that each still has room to work in.
         let readers = readers.clamp(1, (rest / 2 / (WINDOW_BYTES + BLOCK_BYTES_MIN)).max(1));
         let rest = rest.saturating_sub(readers * WINDOW_BYTES);
-        // Every reader fills a block, one waits, every sealer holds one and the box made of it.
-        let sealers = cores.min((rest / BLOCK_BYTES_MIN).saturating_sub(readers + 1) / 2).max(1);
-        let block_bytes = (rest / (readers + 1 + 2 * sealers)).clamp(BLOCK_BYTES_MIN, DATA_BLOCK_BYTES);
+        // Every reader fills a block, every sealer holds one and the box made of it.
+        let sealers = cores.min((rest / BLOCK_BYTES_MIN).saturating_sub(readers) / 2).max(1);
+        let block_bytes = (rest / (readers + 2 * sealers)).clamp(BLOCK_BYTES_MIN, DATA_BLOCK_BYTES);
         Self { pack_bytes, block_bytes, readers, sealers }
     }
 }
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     fn sum(budget: Budget) -> usize {
-        let blocks = budget.readers + 1 + 2 * budget.sealers;
+        let blocks = budget.readers + 2 * budget.sealers;
         BASE_BYTES + META_BYTES + 2 * budget.pack_bytes + budget.readers * WINDOW_BYTES + blocks * budget.block_bytes
     }
 

@@ -25,8 +25,8 @@ use std::time::Duration;
 const EVENTS_MAX: usize = 4096;
 /// Batches waiting for a reader.
 const BATCHES_MAX: usize = 3;
-/// Blocks waiting to be sealed.
-const BLOCKS_MAX: usize = 1;
+/// Blocks waiting to be sealed: a reader holds its own until a sealer takes it.
+const BLOCKS_MAX: usize = 0;
 /// Files in a batch.
 const BATCH_FILES_MAX: usize = 512;
 /// Directories that a batch may hold open.
