@@ -1,5 +1,6 @@
-//! Measures the index at scale: `index_scale REPOSITORY CACHE CHUNKS [grow]`, two folders that must be new. Makes a repository of that many made-up
-//! chunks, loads its index as a machine does that never saw it, opens it again, and asks it. With `grow` it grows segment by segment, as in one long backup.
+//! Measures the index at scale: `index_scale REPOSITORY CACHE CHUNKS [grow|ask]`. Makes a repository of that many made-up chunks, loads its index as a
+//! machine does that never saw it, opens it again, and asks it. With `grow` it grows segment by segment, as in one long backup; with `ask` the two folders
+//! are those of an earlier call and are only opened and asked, otherwise they must be new.
 #![allow(clippy::print_stdout)]
 
 use std::path::Path;
@@ -95,17 +96,18 @@ fn ask(repository: &Repository, what: &str, mut number: impl FnMut(u64) -> u64, 
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (folder, cache, chunks, grow) = match &arguments[..] {
-        [folder, cache, chunks] => (Path::new(folder), Path::new(cache), chunks.parse::<u64>()?, false),
-        [folder, cache, chunks, grow] if grow == "grow" => (Path::new(folder), Path::new(cache), chunks.parse::<u64>()?, true),
-        _ => return Err("usage: index_scale REPOSITORY CACHE CHUNKS [grow]".into()),
+    let (folder, cache, chunks, mode) = match &arguments[..] {
+        [folder, cache, chunks] => (folder, Path::new(cache), chunks.parse::<u64>()?, ""),
+        [folder, cache, chunks, mode] if ["grow", "ask"].contains(&&**mode) => (folder, Path::new(cache), chunks.parse::<u64>()?, &**mode),
+        _ => return Err("usage: index_scale REPOSITORY CACHE CHUNKS [grow|ask]".into()),
     };
-    std::fs::create_dir(cache)?;
-    let location = Location::parse(folder.to_str().ok_or("a folder whose name is text")?)?;
+    let location = Location::parse(folder)?;
     let host = || Arc::new(SystemHost::default());
-    let each = ROWS_MAX as u64 / PACK_CHUNKS * PACK_CHUNKS;
-    {
+    if mode != "ask" {
+        std::fs::create_dir(cache)?;
+        let grow = mode == "grow";
         let repository = Repository::init(location.create()?, host(), &[(SECRET, "example")], &InitOptions::default(), grow.then_some(cache))?;
+        let each = ROWS_MAX as u64 / PACK_CHUNKS * PACK_CHUNKS;
         measured("segments put", || {
             for from in (0..chunks).step_by(each as usize) {
                 let mut segment = segment(from, chunks.min(from + each));
@@ -118,7 +120,7 @@ fn main() -> Outcome<()> {
             Ok(())
         })?;
     }
-    if !grow {
+    if mode.is_empty() {
         let repository = Repository::open(location.open()?, host(), &[SECRET], Some(cache))?;
         measured("index loaded for the first time", || Ok(repository.lookup().size(&repository)?))?;
     }
@@ -131,6 +133,9 @@ fn main() -> Outcome<()> {
     println!("{} rows in {} runs, filters of {:.3} bytes a chunk", size.rows, size.runs, size.filter_bytes as f64 / size.rows as f64);
     ask(&repository, "hits", |random| random % chunks, true)?;
     ask(&repository, "misses", |random| chunks + random % (1 << 60), false)?;
+    if mode == "ask" {
+        return Ok(());
+    }
     let mut small = segment(chunks.next_multiple_of(PACK_CHUNKS), chunks.next_multiple_of(PACK_CHUNKS) + 10_000);
     measured("a small segment more", || Ok(repository.put_segment(&mut small)?))?;
     Ok(())

@@ -7,7 +7,7 @@ use crate::store::cache::Cache;
 use crate::store::run::Run;
 
 /// Rows sorted in memory at a time, 24 bytes each. More go through files without a name; in tests, few are more.
-const ROWS_MAX: usize = if cfg!(test) { 3000 } else { 1 << 20 };
+const ROWS_MAX: usize = if cfg!(test) { 3000 } else { 1 << 19 };
 
 /// Rows on their way into the index of this machine.
 pub(super) struct Gathered<'c> {

@@ -36,7 +36,7 @@ fn segment(number: u32) -> Segment {
 fn assert_known(repository: &Repository, numbers: &[u32], all: u32) {
     for number in 0..all {
         for n in (0..number * 100).step_by(7) {
-            let pack = IndexedPack { id: ObjectId(name(number << 16 | n / 64)), kind: PackKind::Data, length: 5 };
+            let pack = IndexedPack { id: ObjectId(name((number << 16) | (n / 64))), kind: PackKind::Data, length: 5 };
             let expected = if numbers.contains(&number) { vec![(pack, (n % 64) as u16)] } else { Vec::new() };
             assert_eq!(repository.lookup.find(repository, &name(number << 20 | n)).unwrap(), expected, "row {n} of segment {number}");
         }

@@ -10,11 +10,11 @@ use std::os::unix::fs::FileExt;
 use xorf::{BinaryFuse8, DmaSerializable};
 
 /// Bytes written at a time.
-const WRITE: usize = 1 << 20;
+const WRITE: usize = 256 << 10;
 /// Keys that a part of the filter is made for, at most, if the prefixes are hashes: building one takes some 30 bytes a key.
-const PART_KEYS: usize = 1 << 19;
+const PART_KEYS: usize = 1 << 17;
 /// A part with more keys than this gets no filter. Honest prefixes do not crowd like that, and others shall not take our memory.
-const PART_KEYS_MAX: usize = 1 << 21;
+const PART_KEYS_MAX: usize = 1 << 18;
 /// A part with fewer keys than this needs no filter.
 const PART_KEYS_MIN: usize = 16;
 /// Rows with one prefix among which the same row is looked for.

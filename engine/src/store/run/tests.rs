@@ -67,14 +67,14 @@ fn found(run: &Run, prefix: &[u8; 16]) -> Vec<(IndexedPack, u16)> {
 fn large_runs_have_filters_of_the_promised_size() {
     let rows = rows(700_000);
     let run = Run::in_memory(&packs(), &rows);
-    assert_eq!(run.shape.part_bits, 1);
+    assert_eq!(run.shape.part_bits, 3);
     let each = run.filter_bytes() as f64 / rows.len() as f64;
     assert!((1.0..1.3).contains(&each), "{each} bytes a chunk");
     rows.iter().step_by(97).for_each(|row| assert_eq!(found(&run, &row.prefix), [(packs()[row.pack as usize], row.ordinal)]));
     let wrong = (0..100_000u32)
         .filter(|n| {
             let prefix = blake3::hash(&(n + 9_000_000).to_le_bytes()).as_bytes()[..16].try_into().unwrap();
-            let (descriptor, start, length) = run.part(leading_bits(&prefix, 1)).unwrap();
+            let (descriptor, start, length) = run.part(leading_bits(&prefix, 3)).unwrap();
             BinaryFuse8Ref::from_dma(descriptor, &run.bytes[start..start + length]).contains(&filter_key(&prefix))
         })
         .count();
