@@ -185,8 +185,9 @@ fn the_post_check_looks_for_sweeps_first_and_then_at_every_new_pack() {
     let calls = world.store.take();
     let at = |call| calls.iter().position(|found| *found == call).unwrap_or_else(|| panic!("{call:?} is missing"));
     let (snapshot, confirmation) = (at(Call::Put(ObjectKind::Snapshot)), at(Call::Put(ObjectKind::Confirmation)));
-    // They were listed before, too, when the run began.
-    let sweeps = snapshot + calls[snapshot..].iter().position(|found| *found == Call::List(ObjectKind::Sweep)).expect("sweeps are listed again");
+    let sweeps = calls.iter().rposition(|found| *found == Call::List(ObjectKind::Sweep)).unwrap();
+    assert!(at(Call::List(ObjectKind::Sweep)) < at(Call::Put(ObjectKind::DataPack)), "looked for before anything is relied on, too");
+    assert!(snapshot < sweeps);
     for kind in [ObjectKind::DataPack, ObjectKind::MetaPack] {
         let looked = calls.iter().rposition(|found| *found == Call::Stat(kind)).unwrap();
         assert!(sweeps < looked && looked < confirmation, "{kind:?}");

@@ -210,7 +210,11 @@ impl Store for DirectoryStore {
     }
 
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
-        self.runtime.block_on(self.operator.delete(&name.path())).map_err(|error| translate(name, &error))?;
+        match self.runtime.block_on(self.operator.delete(&name.path())) {
+            // `fs` looks before it deletes: another program may have been faster.
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(translate(name, &error)),
+            _ => {}
+        }
         self.touch(name);
         Ok(())
     }

@@ -123,6 +123,27 @@ fn limits_hold() {
 }
 
 #[test]
+fn of_thin_blocks_only_what_is_needed_moves() {
+    let (repository, store) = repository();
+    // Nine files to three blocks; the second snapshot needs one of each block.
+    backup(&repository, &(0..9).collect::<Vec<_>>());
+    let builder = Builder::new(&repository);
+    let nodes = (0..9).step_by(3).map(|seed| builder.file(&format!("f{seed}"), &noise(seed, 100_000))).collect();
+    let root = builder.tree(nodes);
+    builder.commit(root);
+    forget_first(&store, 1);
+    let before = contents(&store);
+    let done = run(&store, &options());
+    assert_eq!(contents(&store), before);
+    let left: u64 = store.list(ObjectKind::DataPack).unwrap().iter().map(|(_, length)| length).sum();
+    assert!(left < 350_000, "three files are left, and not {left} bytes: {done:?}");
+    assert_eq!(run(&store, &options()).deleted.0, 0);
+    let report =
+        crate::ops::verify::verify(&reopened(&store), &crate::ops::verify::VerifyOptions { read_data: true, ..Default::default() }, &Quiet, &Cancel::default());
+    assert_eq!(report.unwrap().damage.len(), 0);
+}
+
+#[test]
 fn a_tree_missing_below_a_confirmed_snapshot_stops_it() {
     let (repository, store) = repository();
     let first = backup(&repository, &[1, 2]);

@@ -2,4 +2,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod explore;
+mod late_store;
 mod random;
+mod world;
