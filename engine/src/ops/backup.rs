@@ -257,7 +257,7 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
     let mut parent = parent;
     let mut tries = 1;
     loop {
-        let outcome = attempt(&session, budget, source, options, parent.as_ref(), (begun, started), monitor, cancel)?;
+        let outcome = attempt(&session, source, options, parent.as_ref(), &Run { begun, started, budget }, monitor, cancel)?;
         let was_swept = matches!(outcome.unconfirmed, Some(RepositoryError::Swept(_)));
         if !was_swept || tries == TRIES_MAX || !source.can_be_read_again() {
             return Ok(outcome);
@@ -269,23 +269,30 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
     }
 }
 
+/// What all passes over the source have in common.
+struct Run {
+    begun: Time,
+    started: Duration,
+    budget: Budget,
+}
+
 /// One pass over the source, up to a snapshot and its post-check.
 fn attempt(
     session: &Session<'_>,
-    budget: Budget,
     source: &dyn Source,
     options: &BackupOptions,
     parent: Option<&StoredSnapshot>,
-    (begun, started): (Time, Duration),
+    run: &Run,
     monitor: &dyn Monitor,
     cancel: &Cancel,
 ) -> Result<BackupOutcome> {
     let (repository, paths) = (session.repository(), source.paths());
+    let (begun, started) = (run.begun, run.started);
     let host = &*repository.host;
     let shared = Shared { session, options, monitor, cancel, tally: Tally::default(), failure: Mutex::default(), stop: AtomicBool::new(false) };
 
     shared.tally.add(|counts| counts.missing = options.missing_before);
-    let root = walker::run(&shared, budget, source, parent);
+    let root = walker::run(&shared, run.budget, source, parent);
     if let Some(error) = shared.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
     }

@@ -85,8 +85,6 @@ pub const PRINTERS: &[&str] = &[
 pub const LONG: &[(&str, &str)] = &[
     ("engine/src/format/pack.rs", "one chapter: geometry, table, blocks, with their unit tests"),
     ("engine/src/format/tree.rs", "one chapter: nodes, entries, splitting, with their unit tests"),
-    ("engine/src/store/protocol/tests/explore.rs", "one model of the world for all rules, and its exploration"),
-    ("engine/src/store/protocol/tests/random.rs", "one simulated store and the lives in it"),
 ];
 
 /// The chapters of the specification: title, module, folder of vectors, fuzz target.
