@@ -1,5 +1,6 @@
 """Runs the rows: tools take turns, caches are warm, and nothing counts before what was stored is proven to be what was read."""
 
+import pathlib
 import dataclasses
 import os
 import shutil
@@ -10,6 +11,11 @@ import tools
 
 # Calls that ask a store for something when the store is a directory; the ones that only move data within an open file do not count.
 REQUESTS = "open,openat,openat2,creat,rename,renameat,renameat2,unlink,unlinkat,link,linkat,mkdir,mkdirat"
+
+
+def stream_name(row):
+    """What a stream is called: the same on every day, with the ending that says what it is."""
+    return f"stream{pathlib.Path(row.corpus).suffix}"
 
 
 class Runner:
@@ -86,7 +92,7 @@ class Runner:
             case "backup":
                 return tool.backup(self.tree)
             case "stream" | "pipe":
-                return tool.stream("stream.raw")
+                return tool.stream(stream_name(row))
             case "restore":
                 return tool.restore(self.tree, f"{self.target}/tree")
             case other:
@@ -129,7 +135,7 @@ class Runner:
             measure.run(tool.restore(self.tree, f"{self.target}/tree"), tool.environment())
             differences = compare(row.corpus, f"{self.target}/tree")
         elif streams and row.work in ("stream", "pipe"):
-            with subprocess.Popen(tool.dump("stream.raw"), env=tool.environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as dump:
+            with subprocess.Popen(tool.dump(stream_name(row)), env=tool.environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as dump:
                 differences = subprocess.run(["cmp", "-", row.corpus], stdin=dump.stdout, capture_output=True, text=True)
                 differences = differences.stdout + differences.stderr
             if dump.returncode:
