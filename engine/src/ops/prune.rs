@@ -11,7 +11,8 @@ mod sweep;
 mod usage;
 
 use super::monitor::{Cancel, Monitor};
-use crate::format::id::ObjectId;
+use crate::format::id::{ObjectId, hex};
+use crate::format::index::IndexedPack;
 use crate::format::layout::{ObjectKind, ObjectName};
 use crate::store::error::{RepositoryError, Result};
 use crate::store::repository::{Repository, StoredSnapshot};
@@ -119,6 +120,9 @@ fn roots(repository: &Repository, monitor: &dyn Monitor) -> Result<Vec<StoredSna
     Ok(list.snapshots)
 }
 
+/// How often a prune begins again because others changed what it looks at.
+const TRIES_MAX: u32 = 5;
+
 /// Frees the space that no snapshot needs.
 ///
 /// # Errors
@@ -129,6 +133,36 @@ pub fn prune(repository: &Repository, options: &PruneOptions, monitor: &dyn Moni
         repository.check_writable()?;
     }
     let started = repository.host.elapsed();
+    for _ in 1..TRIES_MAX {
+        let mut listed = Vec::new();
+        match prune_once(repository, options, monitor, cancel, started, &mut listed) {
+            // Others sweep too: what was listed is gone, or lies elsewhere by now. Only what is missing in a store that stands still is missing.
+            Err(error) if error.is_damage() && has_changed(repository, &listed)? => repository.lookup.refresh(),
+            other => return other,
+        }
+    }
+    let mut listed = Vec::new();
+    match prune_once(repository, options, monitor, cancel, started, &mut listed) {
+        Err(error) if error.is_damage() && has_changed(repository, &listed)? => {
+            Err(RepositoryError::Invalid(format!("other prunes keep moving what this one looks at, {error} the last time; try again when fewer of them run")))
+        }
+        other => other,
+    }
+}
+
+fn has_changed(repository: &Repository, packs: &[IndexedPack]) -> Result<bool> {
+    let names = |packs: &[IndexedPack]| packs.iter().map(|pack| pack.id).collect::<BTreeSet<ObjectId>>();
+    Ok(names(packs) != names(&ground::listed(repository)?))
+}
+
+fn prune_once(
+    repository: &Repository,
+    options: &PruneOptions,
+    monitor: &dyn Monitor,
+    cancel: &Cancel,
+    started: Duration,
+    listed: &mut Vec<IndexedPack>,
+) -> Result<PruneOutcome> {
     let left = repository.sweeps()?;
     if !options.dry_run {
         // Records of sweeps that are over say nothing more: the sweep's goes first, since without its end it would seem to go on. Advice of others is dropped.
@@ -141,12 +175,16 @@ pub fn prune(repository: &Repository, options: &PruneOptions, monitor: &dyn Moni
     let ended: Vec<[u8; 16]> = snapshots.iter().filter_map(|stored| stored.session).collect();
     snapshots.retain(|stored| !options.gone.contains(&stored.id));
     let mut ground = Ground::default();
-    ground.add(repository, &ground::listed(repository)?, options.threads)?;
+    *listed = ground::listed(repository)?;
+    ground.add(repository, listed, options.threads)?;
     for (pack, error) in &ground.unreadable {
         monitor.problem(crate::store::load::pack_name(pack.kind, pack.id).path().as_bytes(), &error.to_string());
     }
     let mut marks = Marks::default();
     marks.walk(&Walk { repository, ground: &ground, cancel }, &snapshots)?;
+    if let Some(lost) = marks.first_lost.filter(|_| has_changed(repository, listed).unwrap_or(true)) {
+        return Err(RepositoryError::MissingChunk(hex(&lost[..8])));
+    }
     let needed = usage::choose_copies(&marks, &ground, repository, &swept)?;
     let mut uses = usage::uses(repository, &ground, &marks, &needed, &swept, options.threads)?;
     usage::spare_running(repository, &ground, &mut uses, &ended, options.grace.as_secs())?;

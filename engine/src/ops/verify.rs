@@ -67,7 +67,7 @@ pub fn verify(repository: &Repository, options: &VerifyOptions, monitor: &dyn Mo
     Ok(verify_once(repository, options, monitor, cancel)?.0)
 }
 
-/// What is found, and whether packs that were there in the beginning are gone.
+/// What is found, and whether there are other packs by now than in the beginning.
 fn verify_once(repository: &Repository, options: &VerifyOptions, monitor: &dyn Monitor, cancel: &Cancel) -> Result<(VerifyOutcome, bool)> {
     let report = report::Report::default();
     let mut snapshots = control::check(repository, &report, cancel)?;
@@ -90,7 +90,7 @@ fn verify_once(repository: &Repository, options: &VerifyOptions, monitor: &dyn M
         touched::find(&ground, &snapshots)?;
     }
     let packs = if options.read_data && options.snapshots.is_none() { ground.present.len() } else { ground.relied().len() };
-    let was_pruned = report.has_damage() && ground.has_shrunk()?;
+    let was_pruned = report.has_damage() && ground.has_changed()?;
     let (damage, notes) = report.finish();
     Ok((VerifyOutcome { snapshots: snapshots.len() as u64, trees, packs: packs as u64, bytes_read, damage, notes }, was_pruned))
 }

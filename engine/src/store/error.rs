@@ -153,6 +153,11 @@ impl RepositoryError {
         self.is_damage() || matches!(self, Self::Format { .. })
     }
 
+    /// Whether an object is not there: swept, perhaps, since it was listed.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Store(error) if error.kind == StoreErrorKind::Missing)
+    }
+
     /// Whether the repository itself is damaged, as against the wish or the way to it.
     pub fn is_damage(&self) -> bool {
         match self {

@@ -210,9 +210,9 @@ impl Store for DirectoryStore {
     }
 
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
-        match self.runtime.block_on(self.operator.delete(&name.path())) {
+        match self.runtime.block_on(self.operator.delete(&name.path())).map_err(|error| translate(name, &error)) {
             // `fs` looks before it deletes: another program may have been faster.
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(translate(name, &error)),
+            Err(error) if error.kind != StoreErrorKind::Missing => return Err(error),
             _ => {}
         }
         self.touch(name);

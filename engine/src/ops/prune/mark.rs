@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 /// References held in memory, in bytes.
-const REFS_BYTES: usize = 24 << 20;
+const REFS_BYTES: usize = 16 << 20;
 /// Blocks whose references wait to be remembered.
 const FRESH_MAX: usize = 64;
 
@@ -30,8 +30,10 @@ pub struct Marks {
     pub missing: Vec<(ObjectId, [u8; 16])>,
     /// The same by name: whoever meets one again looks again.
     unfound: HashSet<[u8; 16]>,
-    /// Chunks of contents that are nowhere: damage, for `verify`.
+    /// Chunks of contents that confirmed snapshots need and that are nowhere: damage, for `verify`.
     pub lost: u64,
+    /// One of them.
+    pub first_lost: Option<[u8; 16]>,
     /// Blocks of trees that were read from the store, and those that the cache knew.
     pub read: (u64, u64),
     clock: u32,
@@ -51,6 +53,7 @@ impl Default for Marks {
             missing: Vec::new(),
             unfound: HashSet::new(),
             lost: 0,
+            first_lost: None,
             read: (0, 0),
             clock: 0,
             refs: Recent::new(REFS_BYTES),
@@ -100,6 +103,8 @@ impl Marks {
             self.walked.insert(stored.id);
         }
         self.remember(walk.repository);
+        // What comes next needs the room.
+        self.refs = Recent::new(REFS_BYTES);
         Ok(())
     }
 
@@ -125,8 +130,9 @@ impl Marks {
                 continue;
             }
             walk.ground.copies(kind, prefix, &mut copies);
-            if copies.is_empty() {
+            if copies.is_empty() && stored.confirmed && !stored.forgotten {
                 self.lost += 1;
+                self.first_lost = Some(*prefix);
             }
             self.set(walk.ground, &copies);
         }

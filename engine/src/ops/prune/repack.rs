@@ -98,7 +98,15 @@ impl Old<'_> {
         let mut at = 0;
         while at < blocks.len() {
             let (number, first) = blocks[at];
-            let table = self.ground.table(repository, number as u32)?;
+            let table = match self.ground.table(repository, number as u32) {
+                // Another sweeper took it, which is no problem.
+                Err(error) if error.is_gone() => {
+                    bad.push(self.uses[number].pack.id);
+                    at += 1;
+                    continue;
+                }
+                table => table?,
+            };
             let start = table.table.blocks[first.block as usize].offset;
             let mut end = at + 1;
             let end_of = |moved: &Moved| {
@@ -117,7 +125,9 @@ impl Old<'_> {
             match self.take(&table, run, start..end_of(&run[run.len() - 1]), scratch, &mut builder, &mut fresh) {
                 Ok(()) => counter.add(run.iter().map(|(_, block)| block.moved_bytes()).sum()),
                 Err(error) if error.concerns_one_object() => {
-                    counter.monitor.problem(table.name().path().as_bytes(), &error.to_string());
+                    if !error.is_gone() {
+                        counter.monitor.problem(table.name().path().as_bytes(), &error.to_string());
+                    }
                     bad.push(self.uses[number].pack.id);
                 }
                 Err(error) => return Err(error),

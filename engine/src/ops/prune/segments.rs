@@ -45,7 +45,11 @@ pub fn put(repository: &Repository, packs: impl IntoIterator<Item = Result<std::
         Ok(())
     };
     for table in packs {
-        let table = table?;
+        let table = match table {
+            // Swept by somebody meanwhile: there is nothing to speak of.
+            Err(error) if error.is_gone() => continue,
+            table => table?,
+        };
         if segment.rows.len() + CHUNKS_MAX >= ROWS_MAX {
             close(&mut segment)?;
         }

@@ -221,7 +221,11 @@ fn judge(prune: &Prune<'_>, rules: &Rule) -> Result<BTreeSet<ObjectId>> {
         if !(0..u64::from(place.chunks)).any(|at| marks.live.has(place.first_bit + at)) {
             continue;
         }
-        let table = ground.table(repository, number)?;
+        let table = match ground.table(repository, number) {
+            // Another sweeper was faster.
+            Err(error) if error.is_gone() => continue,
+            table => table?,
+        };
         'chunks: for (ordinal, chunk) in table.table.chunks.iter().enumerate() {
             if !marks.live.has(place.first_bit + ordinal as u64) {
                 continue;

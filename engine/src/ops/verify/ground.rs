@@ -65,10 +65,10 @@ impl<'a> Ground<'a> {
         Ok(Self { repository, threads, report, monitor, cancel, present, relied, bad, contradictions })
     }
 
-    /// Whether a pack that was there in the beginning is gone.
-    pub fn has_shrunk(&self) -> Result<bool> {
+    /// Whether there are other packs by now than there were in the beginning.
+    pub fn has_changed(&self) -> Result<bool> {
         let now = listed(self.repository)?;
-        Ok(self.present.keys().any(|pack| !now.contains_key(pack)))
+        Ok(now.len() != self.present.len() || self.present.keys().any(|pack| !now.contains_key(pack)))
     }
 
     /// An error if somebody asked to stop.
