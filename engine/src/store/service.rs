@@ -141,7 +141,9 @@ impl Store for DirectoryStore {
         // `fs` writes to a temporary file, syncs it and renames it; the folder's entry is the barrier's.
         self.runtime.block_on(self.operator.write(&name.path(), bytes)).map_err(|error| {
             self.tidy_up(name);
-            translate(name, &error)
+            let error = translate(name, &error);
+            // What is not there is the temporary file, which somebody took for a leftover: nothing of ours is missing.
+            if error.kind == StoreErrorKind::Missing { StoreError { kind: StoreErrorKind::Transient, ..error } } else { error }
         })?;
         self.touch(name);
         Ok(())
@@ -158,6 +160,8 @@ impl Store for DirectoryStore {
                 Ok(bytes)
             }
             Ok(false) => self.put(name, bytes).map(|()| Vec::new()),
+            // As above: what is missing can only be the temporary file.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(StoreError::new(StoreErrorKind::Transient, name, error)),
             Err(error) => Err(StoreError::from_io(name, &error)),
         }
     }
