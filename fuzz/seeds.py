@@ -116,8 +116,9 @@ names = bytes(hashlib.sha1(bytes([n])).digest()[0] for n in range(120))
 for spread in range(4):
     put("run", bytes([1, 3, spread]) + names)
     put("run", bytes([1 | 2 << 1 | 2 << 3]) + bytes(32) + bytes([16, 0, 1, 24, 0, 1]) + bytes([3, spread]) + names)
-raw = b"VAULTRN1" + (1).to_bytes(4, "little") + bytes(4) + (0).to_bytes(8, "little") + (1).to_bytes(8, "little")
-put("run", bytes([0]) + raw + (128 + 12 + 22).to_bytes(8, "little") + bytes(88) + bytes(4) + (1).to_bytes(4, "little") + (1).to_bytes(4, "little") + bytes(22))
+raw = b"VAULTRN2" + (1).to_bytes(4, "little") + bytes(4) + (0).to_bytes(8, "little") + (1).to_bytes(8, "little")
+raw += (128 + 12 + 22 + 32).to_bytes(8, "little") + bytes(32) + (1).to_bytes(8, "little") + bytes(48)
+put("run", bytes([0]) + raw + bytes(4) + (1).to_bytes(4, "little") + (1).to_bytes(4, "little") + bytes(22) + bytes(32))
 
 hex64 = hashlib.sha256(b"x").hexdigest()
 for name in ("keys/", "keys2/", "config/", "snapshots/", "confirmed/", "forget/", "index/", "gc/", "", f"meta/{hex64[:2]}/", f"data/{hex64[:2]}/"):

@@ -1,5 +1,6 @@
 //! The vault command: parse, dispatch, exit.
 
+mod allocator;
 mod args;
 mod commands;
 mod complaint;
@@ -16,6 +17,7 @@ mod world;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    allocator::give_memory_back();
     let world = world::World::enter();
     ExitCode::from(commands::run(world, std::env::args_os().collect()).code())
 }

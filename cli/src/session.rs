@@ -92,7 +92,7 @@ impl Session {
     }
 
     /// Makes the repository of `settings`, its keys and, unless refused, a recovery key, and says so.
-    pub fn create(&self, settings: &Settings, label: &str, recovery: bool, pack_size_bytes: Option<u64>) -> Result<Repository, Complaint> {
+    pub fn create(&self, settings: &Settings, label: &str, recovery: bool, options: InitOptions) -> Result<Repository, Complaint> {
         let (name, location) = located(settings)?;
         // Looked at before any key is made; the engine refuses again, for certain.
         if exists(&location)? {
@@ -103,7 +103,7 @@ impl Session {
         let recovery_key = Key((&host as &dyn Host).random());
         let dir = key_file.as_deref().or(named_key_file(settings)).and_then(Path::parent).map(Path::to_owned).or_else(|| self.world.config_dir());
         let place = recovery.then(|| RecoveryPlace::choose(&self.world, &self.output, &recovery_key, &name, dir.as_deref())).transpose()?;
-        let made = self.found(settings, &location, label, &secret, place.is_some().then_some(&recovery_key), pack_size_bytes);
+        let made = self.found(settings, &location, label, &secret, place.is_some().then_some(&recovery_key), options);
         let repository = made.inspect_err(|_| {
             if let Some(place) = &place {
                 place.withdraw();
@@ -132,12 +132,11 @@ impl Session {
         label: &str,
         secret: &Secret,
         recovery: Option<&Key>,
-        pack_size_bytes: Option<u64>,
+        options: InitOptions,
     ) -> Result<Repository, Complaint> {
         let mut keys = vec![(unlocking(secret)?, label)];
         keys.extend(recovery.map(|key| (slot::Secret::Recovery(key.clone()), "recovery key")));
-        let defaults = InitOptions::default();
-        let options = InitOptions { pack_size_bytes: pack_size_bytes.unwrap_or(defaults.pack_size_bytes), host: self.world.host.clone(), ..defaults };
+        let options = InitOptions { host: self.world.host.clone(), ..options };
         let cache = settings.cache_dir.as_ref().map(|dir| dir.value.as_path());
         Ok(Repository::init(location.create()?, Arc::new(SystemHost::default()), &keys, &options, cache)?)
     }

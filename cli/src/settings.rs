@@ -85,6 +85,8 @@ pub struct BackupTable {
     pub compression: Option<String>,
     /// As `--pack-size`.
     pub pack_size: Option<String>,
+    /// As `--memory-limit`.
+    pub memory_limit: Option<String>,
     /// As `--read-concurrency`.
     pub read_concurrency: Option<usize>,
 }
@@ -108,6 +110,7 @@ impl BackupTable {
             ("backup.host", text(&self.host)),
             ("backup.compression", text(&self.compression)),
             ("backup.pack-size", text(&self.pack_size)),
+            ("backup.memory-limit", text(&self.memory_limit)),
             ("backup.read-concurrency", self.read_concurrency.map(|number| number.to_string()).unwrap_or_default()),
         ]
         .into_iter()

@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use std::time::Duration;
 use vault_engine::format::node::Time;
+use vault_engine::format::seal::Cipher;
 use vault_engine::ops::forget::policy::{Calendar, Period, Span};
 
 /// Bytes: a number with an optional unit `B`, `K`, `M`, `G`, `T` (powers of 1024, also `KiB`, `kb`, …), fractions allowed.
@@ -30,6 +31,20 @@ pub fn size(text: &str) -> Result<u64, String> {
         return Err(format!("`{text}` is too large"));
     }
     Ok(product.round() as u64)
+}
+
+/// A cipher by its name.
+pub fn cipher(text: &str) -> Result<Cipher, String> {
+    let known = [Cipher::XChaCha20Poly1305, Cipher::Aes256Gcm];
+    known.into_iter().find(|cipher| cipher_word(*cipher) == text).ok_or_else(|| format!("`{text}` is no cipher; write {}", known.map(cipher_word).join(" or ")))
+}
+
+/// The name of a cipher.
+pub fn cipher_word(cipher: Cipher) -> &'static str {
+    match cipher {
+        Cipher::XChaCha20Poly1305 => "xchacha20-poly1305",
+        Cipher::Aes256Gcm => "aes-256-gcm",
+    }
 }
 
 /// An instant: `now`, `2026-01-31`, `2026-01-31 12:00[:00]` (local), RFC 3339, `@seconds`, or a span before now: `90m`, `2d12h`, `1y`.

@@ -98,6 +98,11 @@ impl World {
         self.xdg("XDG_CACHE_HOME", ".cache")
     }
 
+    /// `$TMPDIR`, else `/tmp`.
+    pub fn temporary_dir(&self) -> PathBuf {
+        self.variable("TMPDIR").filter(|value| !value.is_empty()).unwrap_or(OsStr::new("/tmp")).into()
+    }
+
     /// Relative values are invalid and ignored, as the XDG specification asks.
     fn xdg(&self, variable: &str, below_home: &str) -> Option<PathBuf> {
         self.variable(variable)

@@ -7,7 +7,7 @@ use vault_engine::format::compress::{self, Compression};
 use vault_engine::format::control::{self, SealedBy};
 use vault_engine::format::keys::{Key, KeyClass};
 use vault_engine::format::node::Time;
-use vault_engine::format::pack::{self, ChunkRow, PackBuilder, PackKind};
+use vault_engine::format::pack::{self, ChunkRow, CompressedBlock, PackBuilder, PackKind};
 use vault_engine::format::seal::{Cipher, SealKey, Sealed, padded_length};
 use vault_engine::format::slot::{self, Argon2Cost, Secret, SlotLabel, SlotRandom};
 use vault_fuzz::feed::Feed;
@@ -130,7 +130,7 @@ fn crooked_pack(feed: &mut Feed<'_>) {
 fn honest_pack(feed: &mut Feed<'_>) {
     let kind = kind(feed.byte());
     let (ring, key) = (world::ring(), world::session(kind.key_class()));
-    let mut builder = PackBuilder::new(kind, [3; 16], key, 0);
+    let mut builder = PackBuilder::new(kind, [3; 16], key, Vec::new());
     let mut plains = Vec::new();
     let padding = usize::from(feed.byte());
     while !feed.0.is_empty() && plains.len() < 8 {
@@ -145,7 +145,7 @@ fn honest_pack(feed: &mut Feed<'_>) {
         }
         let compression = if level == 0 { Compression::Off } else { Compression::Level(i32::from(level)) };
         let cipher = if cipher & 1 == 0 { Cipher::XChaCha20Poly1305 } else { Cipher::Aes256Gcm };
-        builder.push(&pack::seal_block(ring.repository, kind, &key.seal, cipher, compression, &[6; 32], &plain, rows));
+        builder.push(&CompressedBlock::new(&plain, compression, Vec::new()).seal(ring.repository, kind, &key.seal, cipher, &[6; 32], rows));
         plains.push(plain);
     }
     if plains.is_empty() {

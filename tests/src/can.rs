@@ -20,10 +20,12 @@ pub enum Can {
     PlainUser,
     /// Set inode flags in the temporary directory.
     Flags,
+    /// Give a process so much memory and no more.
+    LimitMemory,
 }
 
 /// Everything that can be asked, with what is skipped when the answer is no.
-pub const ALL: [(Can, &str); 7] = [
+pub const ALL: [(Can, &str); 8] = [
     (Can::Root, "devices, owners, trusted attributes, capabilities: need root"),
     (Can::Xattrs, "attributes and ACLs: the temporary directory's file system keeps none"),
     (Can::Strace, "proof by system call trace: strace cannot trace here"),
@@ -31,6 +33,7 @@ pub const ALL: [(Can, &str); 7] = [
     (Can::Npm, "the npm tree: npm is not installed, finds no registry, or VAULT_TESTS_OFFLINE is set"),
     (Can::PlainUser, "restoring as a plain user: needs root and setpriv to become one"),
     (Can::Flags, "inode flags: the temporary directory's file system keeps none"),
+    (Can::LimitMemory, "keeping a memory limit: no control group for memory can be made here"),
 ];
 
 /// Whether this host can do it.
@@ -49,7 +52,20 @@ pub fn test(what: Can) -> bool {
         Can::Npm => std::env::var_os("VAULT_TESTS_OFFLINE").is_none() && shell("npm view eslint@9 version --fetch-retries=1 --fetch-timeout=20000 >/dev/null"),
         Can::PlainUser => shell("setpriv --reuid 65534 --regid 65534 --clear-groups true"),
         Can::Flags => shell(": >\"$1\"; chattr +d \"$1\"; lsattr \"$1\" | grep -q d"),
+        Can::LimitMemory => memory_groups().is_some(),
     }
+}
+
+/// The folder in which control groups that limit memory can be made, and the file that holds their limit.
+pub fn memory_groups() -> Option<(PathBuf, &'static str)> {
+    let candidates = [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
+    candidates.into_iter().map(|(root, file)| (PathBuf::from(root), file)).find(|(root, file)| {
+        let probe = root.join(format!("vault-tests-probe-{}", std::process::id()));
+        let made = std::fs::create_dir(&probe).is_ok();
+        let works = made && std::fs::write(probe.join(file), "1073741824").is_ok();
+        let _ = std::fs::remove_dir(&probe);
+        works
+    })
 }
 
 /// Whether this host can do it; says so in the test's own output if not.

@@ -67,7 +67,7 @@ fn a_file_on_a_failing_disk() {
         return;
     }
     let (room, source) = room_with_files();
-    let done = backup_with_fault(&room, &source, &source.join("d/victim"), "read,pread64,readv,preadv:error=EIO").code(3);
+    let done = backup_with_fault(&room, &source, &source.join("d/victim"), "read,pread64,readv,preadv,preadv2:error=EIO").code(3);
     assert_listed(&done, "victim");
     assert_the_rest_is_there(&room, &source);
 }

@@ -1,6 +1,7 @@
 //! All whole-system tests in one binary; `tidy` sees that no file is forgotten.
 #![allow(clippy::unwrap_used, clippy::format_collect, clippy::wildcard_imports)]
 
+mod bench;
 mod crash;
 mod cuts;
 mod damage;
@@ -9,6 +10,7 @@ mod golden_repositories;
 mod history;
 mod incomplete;
 mod keys;
+mod memory;
 mod model;
 mod ordering;
 mod output;
@@ -18,6 +20,7 @@ mod rescue;
 mod restore;
 mod round_trip;
 mod selection;
+mod streams;
 mod tidy;
 mod vectors;
 mod writers;

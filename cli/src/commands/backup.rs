@@ -17,10 +17,10 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use vault_engine::format::compress::Compression;
 use vault_engine::format::config::PACK_SIZE_BYTES;
-use vault_engine::ops::backup::{BackupOptions, ParentChoice, backup};
+use vault_engine::ops::backup::{BackupOptions, MEMORY_LIMIT_BYTES_MIN, ParentChoice, backup};
 use vault_engine::ops::monitor::Monitor as _;
 use vault_engine::store::error::RepositoryError;
-use vault_engine::store::repository::Repository;
+use vault_engine::store::repository::{InitOptions, Repository};
 
 pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
     // All that can be wrong with the wish is found before anything is made.
@@ -76,7 +76,9 @@ fn open_or_make(args: &Args, settings: &Settings, session: &Session, pack_size: 
     let (_, location) = located(settings)?;
     let may_make = args.init || (!settings.repository_is_named() && session.world.has_terminal());
     if may_make && !args.dry_run && !exists(&location)? {
-        let repository = session.create(settings, &session.world.user(), true, pack_size)?;
+        let defaults = InitOptions::default();
+        let made = InitOptions { pack_size_bytes: pack_size.unwrap_or(defaults.pack_size_bytes), ..defaults };
+        let repository = session.create(settings, &session.world.user(), true, made)?;
         return Ok((repository, true));
     }
     Ok((session.open_with(settings)?, false))
@@ -101,6 +103,7 @@ fn options(args: &Args, table: &BackupTable, session: &Session) -> Result<Backup
         ignore_inode: args.ignore_inode,
         ignore_ctime: args.ignore_ctime,
         read_concurrency: args.read_concurrency.map(usize::from).or(table.read_concurrency).unwrap_or(defaults.read_concurrency).max(1),
+        memory_limit_bytes: memory_limit(args, table)?,
         compression,
         dry_run: args.dry_run,
         skip_if_unchanged: args.skip_if_unchanged,
@@ -134,6 +137,14 @@ fn pack_size(args: &Args, table: &BackupTable) -> Result<Option<u64>, Complaint>
     }
 }
 
+fn memory_limit(args: &Args, table: &BackupTable) -> Result<Option<usize>, Complaint> {
+    let in_file = table.memory_limit.as_deref().map(|text| in_table("memory-limit", filter::size(text))).transpose()?;
+    match args.memory_limit.or(in_file).map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)) {
+        Some(bytes) if bytes < MEMORY_LIMIT_BYTES_MIN => Err(Complaint::usage("a backup needs 64M of memory at least")),
+        bytes => Ok(bytes),
+    }
+}
+
 /// Our own repository and cache, which no backup takes in.
 fn own(settings: &Settings) -> Result<Vec<PathBuf>, Complaint> {
     let (_, location) = located(settings)?;
@@ -161,6 +172,9 @@ mod tests {
         let of = |bytes| pack_size(&Args { pack_size: Some(bytes), ..Args::default() }, &BackupTable::default());
         assert_eq!(of(16 << 20).expect("fine"), Some(16 << 20));
         assert!(of(1).is_err());
+        let limit = |bytes| memory_limit(&Args { memory_limit: Some(bytes), ..Args::default() }, &BackupTable::default());
+        assert_eq!(limit(64 << 20).expect("fine"), Some(64 << 20));
+        assert!(limit((64 << 20) - 1).is_err());
         let table = BackupTable { pack_size: Some("wrong".into()), ..BackupTable::default() };
         let complaint = pack_size(&Args::default(), &table).expect_err("no size");
         assert!(complaint.what.contains("backup.pack-size"));

@@ -3,6 +3,8 @@
 use crate::complaint::Complaint;
 use crate::exit::Exit;
 use crate::session::Session;
+use vault_engine::format::seal::Cipher;
+use vault_engine::store::repository::InitOptions;
 
 /// Make a repository
 ///
@@ -17,14 +19,20 @@ pub struct Args {
     #[arg(long)]
     no_recovery_key: bool,
 
-    /// Size of new data packs [default: 32M]
+    /// Size of new data packs [default: 16M]
     #[arg(long, value_name = "SIZE", value_parser = crate::args::filter::size)]
     pack_size: Option<u64>,
+
+    /// Cipher for its contents: xchacha20-poly1305 or aes-256-gcm; vault bench says which is faster here [default: xchacha20-poly1305]
+    #[arg(long, value_name = "NAME", value_parser = crate::units::cipher)]
+    cipher: Option<Cipher>,
 }
 
 pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
     let settings = session.settings()?;
     let label = args.label.clone().unwrap_or_else(|| session.world.user());
-    session.create(&settings, &label, !args.no_recovery_key, args.pack_size)?;
+    let defaults = InitOptions::default();
+    let options = InitOptions { cipher: args.cipher.unwrap_or_default(), pack_size_bytes: args.pack_size.unwrap_or(defaults.pack_size_bytes), ..defaults };
+    session.create(&settings, &label, !args.no_recovery_key, options)?;
     Ok(Exit::Complete)
 }

@@ -1,6 +1,7 @@
 //! One file per command: its arguments with their help, its run, its rendering. Here: from words to a command, and out again.
 
 pub mod backup;
+pub mod bench;
 pub mod cat;
 pub mod completions;
 pub mod config;
@@ -76,6 +77,7 @@ fn dispatch(command: &Command, session: &Session) -> Result<Exit, Complaint> {
         Command::Verify(args) => verify::run(args, session),
         Command::Diff(args) => diff::run(args, session),
         Command::Stats(args) => stats::run(args, session),
+        Command::Bench(args) => bench::run(args, session),
         Command::Tag(args) => tag::run(args, session),
         Command::Pin(args) => pin::run(args, session),
         Command::Unpin(args) => pin::run_unpin(args, session),

@@ -31,7 +31,7 @@ pub struct Args {
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Pruning")]
 pub struct PruneArgs {
-    /// Move data until at most this part of the stored bytes is unused, in percent, or `unlimited`: move none. Less than a quarter of a block that is unused stays
+    /// Move data until at most this part of the stored bytes is unused, in percent, or `unlimited`: move none. Less than a fifth of a block that is unused stays
     #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = percent)]
     max_unused: f64,
 

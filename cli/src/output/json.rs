@@ -3,13 +3,16 @@
 // Names of fields are the interface's, whatever their struct is called.
 #![allow(clippy::struct_field_names)]
 
+mod bench;
 mod records;
 
+pub use bench::{Bench, BenchBottleneck, BenchCipher, BenchLevel, BenchPackSize, BenchRecommended, BenchStage};
 pub use records::{Change, ForgetSummary, Key, Node, Object, PruneSummary, Side, Snapshot, SnapshotSummary, Statistics, Stats, Tagged, Verdict};
 
 use super::text;
 use serde::Serialize;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use vault_engine::format::id::hex;
 
@@ -29,6 +32,7 @@ pub enum Event {
     Change(Change),
     Statistics(Statistics),
     Stats(Stats),
+    Bench(Box<Bench>),
     Object(Object),
     Key(Key),
     Tagged(Tagged),
@@ -138,6 +142,7 @@ pub struct BackupSummary {
     pub bytes_read: u64,
     pub error_count: u64,
     pub total_duration: f64,
+    pub stage_seconds: BTreeMap<&'static str, f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -295,11 +300,11 @@ mod tests {
         assert_eq!(lossy(b"a\xff"), ("a\u{fffd}".into(), Some("61ff".into())));
     }
 
-    /// Reads this very file and its neighbour, so that no event and no field can be forgotten in `JSON.md`, and none stays there that is gone.
+    /// Reads this very file and its neighbours, so that no event and no field can be forgotten in `JSON.md`, and none stays there that is gone.
     #[test]
     fn every_event_and_field_is_described() {
         let own = include_str!("json.rs");
-        let source = [&own[..own.find("#[cfg(test)]").expect("tests")], include_str!("json/records.rs")].concat();
+        let source = [&own[..own.find("#[cfg(test)]").expect("tests")], include_str!("json/records.rs"), include_str!("json/bench.rs")].concat();
         let guide = include_str!("../../JSON.md");
         let snake = |name: &str| {
             let mut out = String::new();

@@ -103,6 +103,11 @@ impl Monitor for Screen {
         self.shared.total_known.store(progress.total_known, Relaxed);
     }
 
+    fn wants_entries(&self) -> bool {
+        let shared = &self.shared;
+        shared.name_wanted.load(Relaxed) || shared.output.verbose > 0 || shared.activity.lists_removed
+    }
+
     fn entry(&self, path: &[u8], fate: Fate, size_bytes: u64) {
         let shared = &self.shared;
         if shared.name_wanted.load(Relaxed)

@@ -2,7 +2,8 @@
 
 use super::error::{FormatError, Result};
 use std::cell::RefCell;
-use zstd_safe::{CCtx, CParameter, DCtx};
+use std::io::Cursor;
+use zstd_safe::{CCtx, CParameter, DCtx, ResetDirective, WriteBuf};
 
 /// How bytes were stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +35,15 @@ pub enum Compression {
     Level(i32),
 }
 
+/// The level that is the default.
+const LEVEL_USUAL: i32 = 3;
+/// Logarithms of the lengths of its two tables: with 2^17 and 2^16 entries they push each other and the data out of a core's second cache. So it is 9 %
+/// faster for 0.9 % more bytes (kernel sources in blocks of 2 MiB); level 2 would be 18 % faster for 6.3 %.
+const TABLES_USUAL: (u32, u32) = (16, 14);
+
 impl Default for Compression {
     fn default() -> Self {
-        Self::Level(3)
+        Self::Level(LEVEL_USUAL)
     }
 }
 
@@ -64,10 +71,16 @@ fn window_of(frame: &[u8], plain_length: usize) -> Option<u64> {
     Some(if descriptor & 0x20 == 0 { base + base / 8 * u64::from(window & 7) } else { plain_length as u64 })
 }
 
-fn compress_slice(level: i32, plain: &[u8], out: &mut [u8]) -> Option<usize> {
+fn compress_into<C: WriteBuf + ?Sized>(level: i32, plain: &[u8], out: &mut C) -> Option<usize> {
     COMPRESSOR.with_borrow_mut(|context| {
+        // After output that did not fit, a context refuses parameters until its session is reset: everything to come would be stored.
+        context.reset(ResetDirective::SessionOnly).ok()?;
         context.set_parameter(CParameter::CompressionLevel(level)).ok()?;
         context.set_parameter(CParameter::ChecksumFlag(false)).ok()?;
+        // 0 is the level's own choice.
+        let (hash_log, chain_log) = if level == LEVEL_USUAL { TABLES_USUAL } else { (0, 0) };
+        context.set_parameter(CParameter::HashLog(hash_log)).ok()?;
+        context.set_parameter(CParameter::ChainLog(chain_log)).ok()?;
         context.compress2(out, plain).ok()
     })
 }
@@ -81,7 +94,7 @@ fn looks_incompressible(plain: &[u8]) -> bool {
     let step = (plain.len() - SAMPLE_LENGTH) / 2;
     (0..3).all(|n| {
         let sample = &plain[n * step..n * step + SAMPLE_LENGTH];
-        compress_slice(-1, sample, &mut out).is_none_or(|length| length > SAMPLE_LENGTH - SAMPLE_LENGTH / SAMPLE_GAIN)
+        compress_into(-1, sample, &mut out[..]).is_none_or(|length| length > SAMPLE_LENGTH - SAMPLE_LENGTH / SAMPLE_GAIN)
     })
 }
 
@@ -92,10 +105,12 @@ pub fn compress(plain: &[u8], compression: Compression, out: &mut Vec<u8>) -> Me
         && plain.len() > 64
         && !looks_incompressible(plain)
     {
-        // Room for less than the input only: what does not shrink is not wanted.
-        out.resize(start + plain.len() - plain.len() / 64 - 1, 0);
-        if let Some(length) = compress_slice(level, plain, &mut out[start..]) {
-            out.truncate(start + length);
+        // zstd writes behind what is there, into room that nobody has to clear first.
+        out.reserve_exact(zstd_safe::compress_bound(plain.len()));
+        let mut behind = Cursor::new(&mut *out);
+        behind.set_position(start as u64);
+        // What does not shrink is not wanted.
+        if compress_into(level, plain, &mut behind).is_some_and(|length| length < plain.len() - plain.len() / 64) {
             return Method::Zstd;
         }
         out.truncate(start);
@@ -125,8 +140,14 @@ pub fn decompress(stored: &[u8], method: Method, plain_length: usize, out: &mut 
                 return Err(bad);
             }
             let start = out.len();
-            out.resize(start + plain_length, 0);
-            let written = DECOMPRESSOR.with_borrow_mut(|context| context.decompress(&mut out[start..], stored));
+            let written = if start == 0 {
+                // zstd writes into the reserved memory: nothing need be made zero first.
+                out.reserve_exact(plain_length);
+                DECOMPRESSOR.with_borrow_mut(|context| context.decompress(out, stored))
+            } else {
+                out.resize(start + plain_length, 0);
+                DECOMPRESSOR.with_borrow_mut(|context| context.decompress(&mut out[start..], stored))
+            };
             if written == Ok(plain_length) {
                 Ok(())
             } else {
@@ -150,8 +171,23 @@ mod tests {
             let mut back = vec![9];
             decompress(&stored[2..], method, plain.len(), &mut back).unwrap();
             assert_eq!(back[1..], plain);
+            // Memory that was used before, and is longer than needed.
+            let mut again = vec![8; 200_000];
+            again.clear();
+            decompress(&stored[2..], method, plain.len(), &mut again).unwrap();
+            assert_eq!(again, plain);
             assert!(stored.len() <= plain.len() + 2);
         }
+    }
+
+    #[test]
+    fn what_did_not_shrink_says_nothing_about_what_comes_after() {
+        let mut hardly: Vec<u8> = vec![0; 1 << 20];
+        blake3::Hasher::new().finalize_xof().fill(&mut hardly);
+        hardly[..SAMPLE_LENGTH].fill(0);
+        assert!(!looks_incompressible(&hardly), "it is tried");
+        assert_eq!(compress(&hardly, Compression::default(), &mut Vec::new()), Method::Stored, "and does not shrink");
+        assert_eq!(compress(&[0; 5000], Compression::default(), &mut Vec::new()), Method::Zstd);
     }
 
     #[test]

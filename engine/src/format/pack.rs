@@ -410,26 +410,30 @@ fn block_extra(method: u8, plain_length: u32) -> [u8; 5] {
     [method, length[0], length[1], length[2], length[3]]
 }
 
-/// Compresses and seals the chunks whose plaintexts lie back to back in `plain`. `random` are fresh random bytes.
-#[allow(clippy::too_many_arguments)] // each is one thing that the seal binds or needs; no two belong together
-pub fn seal_block(
-    repository: RepositoryId,
-    kind: PackKind,
-    key: &SealKey,
-    cipher: Cipher,
-    compression: Compression,
-    random: &[u8; 32],
-    plain: &[u8],
-    chunks: Vec<ChunkRow>,
-) -> SealedBlock {
-    debug_assert_eq!(chunks.iter().map(|chunk| chunk.length as usize).sum::<usize>(), plain.len());
-    let plain_length = u32::try_from(plain.len()).expect("a block is far below 4 GiB");
-    let mut bytes = Vec::with_capacity(plain.len() + OVERHEAD);
-    bytes.resize(NONCE_LENGTH, 0);
-    let method = compress::compress(plain, compression, &mut bytes);
-    key.seal_in_place(repository, kind.sealed_block(), cipher, &block_extra(method as u8, plain_length), random, &mut bytes);
-    bytes.shrink_to_fit();
-    SealedBlock { bytes, plain_length, chunks, method, cipher }
+/// A block whose plaintext is compressed, or found not worth it; to be sealed.
+pub struct CompressedBlock {
+    /// Room for the nonce, then what is to be sealed.
+    bytes: Vec<u8>,
+    plain_length: u32,
+    method: Method,
+}
+
+impl CompressedBlock {
+    /// Compresses `plain`. `buffer` is used again for the box; what is in it is lost.
+    pub fn new(plain: &[u8], compression: Compression, mut buffer: Vec<u8>) -> Self {
+        let plain_length = u32::try_from(plain.len()).expect("a block is far below 4 GiB");
+        buffer.clear();
+        buffer.resize(NONCE_LENGTH, 0);
+        let method = compress::compress(plain, compression, &mut buffer);
+        Self { bytes: buffer, plain_length, method }
+    }
+
+    /// Seals it. `chunks` are those whose plaintexts lie back to back in it; `random` are fresh random bytes.
+    pub fn seal(mut self, repository: RepositoryId, kind: PackKind, key: &SealKey, cipher: Cipher, random: &[u8; 32], chunks: Vec<ChunkRow>) -> SealedBlock {
+        debug_assert_eq!(chunks.iter().map(|chunk| u64::from(chunk.length)).sum::<u64>(), u64::from(self.plain_length));
+        key.seal_in_place(repository, kind.sealed_block(), cipher, &block_extra(self.method as u8, self.plain_length), random, &mut self.bytes);
+        SealedBlock { bytes: self.bytes, plain_length: self.plain_length, chunks, method: self.method, cipher }
+    }
 }
 
 /// Opens the block described by `row`, whose box is `boxed` (its bytes are used up); appends the plaintext to `out`.
@@ -479,9 +483,10 @@ pub struct PackBuilder {
 }
 
 impl PackBuilder {
-    /// An empty pack of a session, whose blocks are sealed under `key`. `capacity` in bytes is reserved at once.
-    pub fn new(kind: PackKind, session: [u8; 16], key: &SessionKey, capacity: usize) -> Self {
-        let mut bytes = Vec::with_capacity(capacity);
+    /// An empty pack of a session, whose blocks are sealed under `key`. `buffer` is used again; what is in it is lost.
+    pub fn new(kind: PackKind, session: [u8; 16], key: &SessionKey, buffer: Vec<u8>) -> Self {
+        let mut bytes = buffer;
+        bytes.clear();
         bytes.resize(END_LENGTH, 0);
         let table = Table { session, keys: vec![key.wrapped.clone()], blocks: Vec::new(), chunks: Vec::new() };
         Self { kind, bytes, table, offset: END_LENGTH as u64 }
@@ -507,38 +512,39 @@ impl PackBuilder {
     }
 
     /// An empty pack for blocks that come from other packs, each under its own key.
-    pub fn for_moved(kind: PackKind, capacity: usize) -> Self {
-        let mut bytes = Vec::with_capacity(capacity);
+    pub fn for_moved(kind: PackKind, buffer: Vec<u8>) -> Self {
+        let mut bytes = buffer;
+        bytes.clear();
         bytes.resize(END_LENGTH, 0);
         let table = Table { session: MOVED_SESSION, keys: Vec::new(), blocks: Vec::new(), chunks: Vec::new() };
         Self { kind, bytes, table, offset: END_LENGTH as u64 }
     }
 
-    /// The number of a wrapped key, which is taken up if it is new.
-    fn number_of(&mut self, key: &WrappedKey) -> u16 {
+    /// Appends a block of another pack as it is: its row, its wrapped key, its chunks and its box.
+    pub fn push_moved(&mut self, row: &BlockRow, key: &WrappedKey, chunks: &[ChunkRow], boxed: &[u8]) {
         let number = self.table.keys.iter().position(|known| known == key).unwrap_or_else(|| {
             self.table.keys.push(key.clone());
             self.table.keys.len() - 1
         });
-        number as u16
-    }
-
-    /// Appends a block of another pack as it is: its row, its wrapped key, its chunks and its box.
-    pub fn push_moved(&mut self, row: &BlockRow, key: &WrappedKey, chunks: &[ChunkRow], boxed: &[u8]) {
-        let key = self.number_of(key);
-        self.table.blocks.push(BlockRow { offset: self.offset, first_chunk: self.table.chunks.len() as u32, key, ..*row });
+        self.table.blocks.push(BlockRow { offset: self.offset, first_chunk: self.table.chunks.len() as u32, key: number as u16, ..*row });
         self.offset += boxed.len() as u64;
         self.table.chunks.extend_from_slice(chunks);
         self.bytes.extend_from_slice(boxed);
     }
 
-    /// Appends a block that was sealed under this key.
-    pub fn push_under(&mut self, block: &SealedBlock, key: &WrappedKey) {
-        let key = self.number_of(key);
-        self.push(block);
-        if let Some(row) = self.table.blocks.last_mut() {
-            row.key = key;
-        }
+    /// Appends a new block that is sealed under `key`.
+    pub fn push_sealed(&mut self, block: &SealedBlock, key: &WrappedKey) {
+        let row = BlockRow {
+            offset: 0,
+            box_length: block.bytes.len() as u32,
+            plain_length: block.plain_length,
+            first_chunk: 0,
+            chunks: block.chunks.len() as u32,
+            key: 0,
+            method: block.method as u8,
+            cipher: block.cipher as u8,
+        };
+        self.push_moved(&row, key, &block.chunks, &block.bytes);
     }
 
     /// Length so far in bytes, without table and footer.
@@ -616,10 +622,11 @@ mod tests {
 
     fn pack(ring: &KeyRing) -> (Vec<u8>, Table) {
         let key = ring.session_key(KeyClass::Data, &[3; 16], "h", &[4; 32], &[5; 32]);
-        let mut builder = PackBuilder::new(PackKind::Data, [3; 16], &key, 0);
+        let mut builder = PackBuilder::new(PackKind::Data, [3; 16], &key, Vec::new());
         for plains in [vec![&b"one"[..], b"three"], vec![&[0; 5000][..]]] {
             let chunks = plains.iter().map(|plain| ChunkRow { id: ring.name_data(plain), length: plain.len() as u32 }).collect();
-            let block = seal_block(ring.repository, PackKind::Data, &key.seal, Cipher::Aes256Gcm, Compression::default(), &[6; 32], &plains.concat(), chunks);
+            let block = CompressedBlock::new(&plains.concat(), Compression::default(), vec![1, 2, 3]);
+            let block = block.seal(ring.repository, PackKind::Data, &key.seal, Cipher::Aes256Gcm, &[6; 32], chunks);
             builder.push(&block);
         }
         builder.close(ring, &[7; 32], &[9; 11]).unwrap()

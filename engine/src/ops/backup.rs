@@ -1,9 +1,14 @@
 //! The story of a backup: walk, compare with the parent, read what changed, fold into trees, commit.
 
+mod budget;
+mod class;
 mod compare;
 mod fold;
+mod lazy;
 mod read;
 mod walker;
+
+pub use budget::MEMORY_LIMIT_BYTES_MIN;
 
 use super::monitor::{Cancel, Monitor};
 use super::source::Source;
@@ -15,8 +20,11 @@ use crate::format::snapshot::{Snapshot, Status, Summary};
 use crate::store::error::{RepositoryError, Result};
 use crate::store::repository::{Repository, StoredSnapshot};
 use crate::store::session::Session;
+use crate::store::stages::Stage;
+use budget::Budget;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// How often the source is read when sweepers keep taking away what the snapshot relies on.
 const TRIES_MAX: u32 = 3;
@@ -56,6 +64,8 @@ pub struct BackupOptions {
     pub ignore_ctime: bool,
     /// Files read at the same time, at least 1.
     pub read_concurrency: usize,
+    /// Bytes of memory that the backup may take, [`MEMORY_LIMIT_BYTES_MIN`] at least; `None`: what this machine's cores usually need.
+    pub memory_limit_bytes: Option<usize>,
     /// How new data are compressed.
     pub compression: Compression,
     /// How contents are cut; `None`: by kind of source and file.
@@ -87,6 +97,7 @@ impl Default for BackupOptions {
             ignore_inode: false,
             ignore_ctime: false,
             read_concurrency: 2,
+            memory_limit_bytes: None,
             compression: Compression::default(),
             chunk_class: None,
             dry_run: false,
@@ -117,7 +128,9 @@ pub struct BackupOutcome {
     /// Bytes read from the source.
     pub bytes_read: u64,
     /// How long it took.
-    pub duration: std::time::Duration,
+    pub duration: Duration,
+    /// How long each stage took, over all threads: together they may be more than `duration`.
+    pub stages: [(Stage, Duration); Stage::ALL.len()],
 }
 
 impl BackupOutcome {
@@ -227,6 +240,13 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
     if options.dry_run {
         session.set_dry_run();
     }
+    let budget = Budget::new(
+        options.memory_limit_bytes,
+        repository.config.pack_size_bytes as usize,
+        std::thread::available_parallelism().map_or(1, usize::from),
+        options.read_concurrency,
+    );
+    session.limit_packs(budget.pack_bytes);
     let session = session;
     if !options.dry_run {
         let found = session.take_up_interrupted()?;
@@ -237,7 +257,7 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
     let mut parent = parent;
     let mut tries = 1;
     loop {
-        let outcome = attempt(&session, source, options, parent.as_ref(), (begun, started), monitor, cancel)?;
+        let outcome = attempt(&session, source, options, parent.as_ref(), &Run { begun, started, budget }, monitor, cancel)?;
         let was_swept = matches!(outcome.unconfirmed, Some(RepositoryError::Swept(_)));
         if !was_swept || tries == TRIES_MAX || !source.can_be_read_again() {
             return Ok(outcome);
@@ -249,22 +269,30 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
     }
 }
 
+/// What all passes over the source have in common.
+struct Run {
+    begun: Time,
+    started: Duration,
+    budget: Budget,
+}
+
 /// One pass over the source, up to a snapshot and its post-check.
 fn attempt(
     session: &Session<'_>,
     source: &dyn Source,
     options: &BackupOptions,
     parent: Option<&StoredSnapshot>,
-    (begun, started): (Time, std::time::Duration),
+    run: &Run,
     monitor: &dyn Monitor,
     cancel: &Cancel,
 ) -> Result<BackupOutcome> {
     let (repository, paths) = (session.repository(), source.paths());
+    let (begun, started) = (run.begun, run.started);
     let host = &*repository.host;
     let shared = Shared { session, options, monitor, cancel, tally: Tally::default(), failure: Mutex::default(), stop: AtomicBool::new(false) };
 
     shared.tally.add(|counts| counts.missing = options.missing_before);
-    let root = walker::run(&shared, source, parent);
+    let root = walker::run(&shared, run.budget, source, parent);
     if let Some(error) = shared.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
     }
@@ -289,6 +317,7 @@ fn attempt(
         changed_while_read,
         bytes_read,
         duration: host.elapsed().saturating_sub(started),
+        stages: session.stages().totals(),
     };
     let skipped = options.skip_if_unchanged && parent.is_some_and(|stored| stored.snapshot.root == root);
     if !options.dry_run && !skipped {
@@ -322,5 +351,6 @@ fn attempt(
         outcome.summary.stored_bytes = session.written().0;
     }
     outcome.duration = host.elapsed().saturating_sub(started);
+    outcome.stages = session.stages().totals();
     Ok(outcome)
 }

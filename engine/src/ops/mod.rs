@@ -1,6 +1,7 @@
 //! Floor 2: the verbs, all of one shape: options in, monitor told, outcome out.
 
 pub mod backup;
+pub mod bench;
 pub mod browse;
 pub mod confirm;
 pub mod diff;

@@ -41,6 +41,11 @@ pub trait Monitor: Send + Sync {
     /// The counters moved. Called often; draw seldom.
     fn progress(&self, _progress: &Progress) {}
 
+    /// Whether [`Monitor::entry`] would do anything now: a path is not put together for nobody.
+    fn wants_entries(&self) -> bool {
+        true
+    }
+
     /// One entry is done; `path` raw bytes.
     fn entry(&self, _path: &[u8], _fate: Fate, _size_bytes: u64) {}
 
@@ -54,7 +59,11 @@ pub trait Monitor: Send + Sync {
 /// For whoever does not care.
 pub struct Quiet;
 
-impl Monitor for Quiet {}
+impl Monitor for Quiet {
+    fn wants_entries(&self) -> bool {
+        false
+    }
+}
 
 /// A flag that asks an operation to end soon; set from a signal handler or another thread.
 #[derive(Debug, Default)]

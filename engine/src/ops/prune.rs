@@ -3,6 +3,7 @@
 mod ground;
 mod mark;
 pub mod plan;
+mod reblock;
 mod refs;
 mod repack;
 mod segments;
@@ -19,6 +20,7 @@ use crate::store::sweeps;
 use ground::{Bits, Ground};
 use mark::{Marks, Walk};
 use plan::{Limits, Plan, Use};
+use reblock::FreshKeys;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -91,7 +93,9 @@ struct Prune<'a> {
     cancel: &'a Cancel,
     ground: Ground,
     marks: Marks,
+    /// The copies of chunks that are to be kept.
     needed: Bits,
+    keys: FreshKeys,
     uses: Vec<Use>,
     outcome: PruneOutcome,
 }
@@ -116,8 +120,6 @@ fn roots(repository: &Repository, monitor: &dyn Monitor) -> Result<Vec<StoredSna
     Ok(list.snapshots)
 }
 
-/// No put takes longer than this: what it left is a leftover.
-const PUT_SECONDS: u64 = 3600;
 /// How often a prune begins again because others changed what it looks at.
 const TRIES_MAX: u32 = 5;
 
@@ -139,7 +141,13 @@ pub fn prune(repository: &Repository, options: &PruneOptions, monitor: &dyn Moni
             other => return other,
         }
     }
-    prune_once(repository, options, monitor, cancel, started, &mut Vec::new())
+    let mut listed = Vec::new();
+    match prune_once(repository, options, monitor, cancel, started, &mut listed) {
+        Err(error) if error.is_damage() && has_changed(repository, &listed)? => {
+            Err(RepositoryError::Invalid(format!("other prunes keep moving what this one looks at, {error} the last time; try again when fewer of them run")))
+        }
+        other => other,
+    }
 }
 
 fn has_changed(repository: &Repository, packs: &[IndexedPack]) -> Result<bool> {
@@ -190,10 +198,11 @@ fn prune_once(
         packs: ground.packs.len() as u64,
         running: uses.iter().filter(|used| used.stays).count() as u64,
         lost: marks.lost,
-        temporary_bytes: repository.store.sweep_temporary(options.grace.as_secs().max(PUT_SECONDS), options.dry_run)?,
+        temporary_bytes: repository.store.sweep_temporary(options.grace.as_secs(), options.dry_run)?,
         ..PruneOutcome::default()
     };
-    let mut prune = Prune { repository, options, monitor, cancel, ground, marks, needed, uses, outcome };
+    let keys = FreshKeys::new(repository, &options.host);
+    let mut prune = Prune { repository, options, monitor, cancel, ground, marks, needed, keys, uses, outcome };
     if options.dry_run {
         let deleted = plan.dead.len() + plan.rounds.iter().map(Vec::len).sum::<usize>();
         prune.outcome.deleted = (deleted as u64, plan.freed_bytes);

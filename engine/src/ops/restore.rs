@@ -1,12 +1,15 @@
 //! The story of a restore: walk the snapshot, make directories, gather files into batches, bring their contents back in the order packs hold
 //! them, and give everything its metadata when nothing below it will change any more.
 //!
-//! Memory: one batch ([`RestoreOptions::memory_bytes`] and its chunk references), one run of blocks for each thread, what the directories on the
-//! way to the current entry need, and about a hundred bytes for each group of hard links.
+//! Memory: three batches ([`RestoreOptions::memory_bytes`] with their chunk references): one is restored, one prepared, one gathered; one run of
+//! blocks and one opened block for each thread; what the directories on the way to the current entry need; and about a hundred bytes for each group
+//! of hard links.
 
 mod batch;
 mod dir;
+mod fetch;
 mod job;
+mod plan;
 mod tell;
 mod walker;
 
@@ -17,7 +20,6 @@ use crate::store::error::Result;
 use crate::store::repository::Repository;
 use std::sync::Arc;
 use tell::Shared;
-use walker::Walker;
 
 /// What happens to a file that is there already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,9 +52,9 @@ pub struct RestoreOptions {
     pub sparse: bool,
     /// Every file is read back and compared when it is written.
     pub verify: bool,
-    /// Bytes that a batch of files may take, without contents.
+    /// Bytes that a batch of files may take, without contents; there are three.
     pub memory_bytes: usize,
-    /// Threads that read, open and write; each holds a run of blocks (4 MiB) and an opened block.
+    /// Threads that read, open and write; each holds a run of blocks (1 MiB) and an opened block.
     pub threads: usize,
 }
 
@@ -66,7 +68,7 @@ impl Default for RestoreOptions {
             dry_run: false,
             sparse: true,
             verify: false,
-            memory_bytes: 12 << 20,
+            memory_bytes: 6 << 20,
             threads: (cores + 1).clamp(3, 8),
         }
     }
@@ -136,7 +138,7 @@ pub fn restore(
     cancel: &Cancel,
 ) -> Result<RestoreOutcome> {
     let shared = Shared::new(repository, options, select, monitor, cancel);
-    Walker::new(&shared).run(start, target)?;
+    walker::run(&shared, start, target)?;
     shared.progress(true);
     Ok(shared.outcome())
 }

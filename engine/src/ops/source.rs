@@ -38,8 +38,14 @@ pub trait SourceDir: Send + Sync {
     /// What was not readable of it (an attribute, say) comes as a sentence beside it.
     fn metadata(&self, name: &[u8], stat: &Stat) -> io::Result<(Metadata, Vec<String>)>;
 
-    /// Opens the regular file `name` for reading. Never follows a symbolic link, never blocks on a fifo that took the file's place.
+    /// Opens the regular file `name` for reading. Never follows a symbolic link, never blocks on a fifo that took the file's place; that it is
+    /// something else by now may show here, or at the first [`Body::read`] or [`Body::stat`].
     fn open(&self, name: &[u8]) -> io::Result<Box<dyn Body>>;
+
+    /// Whether what is opened here is a stream: something that a program makes, read once, without a name that says what it is.
+    fn is_stream(&self) -> bool {
+        false
+    }
 
     /// The path of entry `name`, raw bytes, for messages only (it may be longer than the system accepts).
     fn path(&self, name: &[u8]) -> Vec<u8>;
@@ -56,6 +62,18 @@ pub trait Body: Send {
 
     /// The file's stat now, through the open descriptor; `None` for streams, which cannot be asked.
     fn stat(&mut self) -> io::Result<Option<Stat>>;
+
+    /// Goes to the byte at `offset`, where `next_data` found data shortly behind. Streams refuse.
+    fn seek(&mut self, offset: u64) -> io::Result<()> {
+        let _ = offset;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// All metadata of the file, as [`SourceDir::metadata`] tells them, through the open descriptor; `stat` is what [`Body::stat`] said last.
+    /// `None`: it does not know them, ask the directory.
+    fn metadata(&mut self, _stat: &Stat) -> io::Result<Option<(Metadata, Vec<String>)>> {
+        Ok(None)
+    }
 
     /// Goes back to the first byte. Streams refuse.
     fn rewind(&mut self) -> io::Result<()>;

@@ -27,7 +27,7 @@ pub trait TargetDir: Send + Sync {
 
     /// Opens the regular file `name` for reading and writing, made (mode 0600) if missing; contents are kept.
     /// A file with several links is not written through: `fresh` removes it first and makes a new one.
-    fn file(&self, name: &[u8], fresh: bool) -> io::Result<Box<dyn TargetFile>>;
+    fn file(&self, name: &[u8], fresh: bool) -> io::Result<Arc<dyn TargetFile>>;
 
     /// Makes a symbolic link, device, fifo or socket as `metadata` says, and dresses it.
     fn special(&self, name: &[u8], metadata: &Metadata) -> io::Result<Vec<Loss>>;

@@ -60,7 +60,7 @@ impl<'r> Builder<'r> {
             Extent::Chunk { id, length: plain.len() as u32 }
         });
         let extents = extents.collect();
-        self.session.store_block(PackKind::Data, block).unwrap();
+        self.session.store_block(PackKind::Data, &mut block).unwrap();
         extents
     }
 

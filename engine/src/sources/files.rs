@@ -1,10 +1,12 @@
 //! The file system as a source: what to walk, what to leave out.
 
-mod body;
-mod directory;
+mod ahead;
+pub(super) mod body;
+pub(super) mod directory;
 pub mod exclude;
 pub(super) mod metadata;
 pub mod paths;
+mod scan;
 mod walk;
 
 use crate::ops::source::{Source, Stop, Visitor};
@@ -15,6 +17,9 @@ use paths::{PathError, Wanted};
 use rustix::fs::{AtFlags, StatxFlags};
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// Threads that read ahead of a walk are as many as there are cores, but no more than this: the kernel's locks let no more through.
+const THREADS_MAX: usize = 4;
 
 /// What to back up and what not.
 #[derive(Clone, Debug, Default)]
@@ -67,6 +72,8 @@ pub struct FileSource {
     paths: Vec<Vec<u8>>,
     wanted: Wanted,
     own: Vec<Identity>,
+    /// Threads that read ahead of the walk.
+    threads: usize,
     shared: Arc<Shared>,
 }
 
@@ -84,7 +91,8 @@ impl FileSource {
         let mut marks = options.exclude_if_present.clone();
         marks.extend(options.exclude_caches.then(Mark::cache));
         let wanted = Wanted::of(paths.iter().map(Vec::as_slice));
-        Ok(Self { options, marks, paths, wanted, own, shared: Arc::default() })
+        let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, THREADS_MAX);
+        Ok(Self { options, marks, paths, wanted, own, threads, shared: Arc::default() })
     }
 }
 

@@ -2,26 +2,55 @@
 
 use crate::format::node::{Metadata, NodeType, Time};
 use crate::ops::source::{Body, Item, Source, SourceDir, Stat, Stop, Visitor};
+use crate::sources::files::body::FileBody;
+use crate::sources::files::directory::Shared;
 use crate::sources::system::component;
 use crate::sources::system::owners::Owners;
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Seek as _};
 use std::ops::Range;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The stream until it is taken.
-type Reader = Arc<Mutex<Option<Box<dyn Read + Send>>>>;
+type Input = Arc<Mutex<Option<Box<dyn Body>>>>;
+
+/// What a pipe holds at most, in bytes: with the usual 64 KiB writer and reader would change places 16 times as often.
+const PIPE_BYTES: usize = 1 << 20;
 
 /// One stream that becomes one file. It can be opened once; its length is not known before its end.
 pub struct StreamSource {
     names: Vec<Vec<u8>>,
     stat: Stat,
-    reader: Reader,
+    input: Input,
 }
 
 impl StreamSource {
+    /// Like [`StreamSource::new`], from an open file of any kind. A regular file that stands at its beginning (`< disk.raw`) has holes that need not be
+    /// read, and a length that is known.
+    pub fn from_fd(path: &[u8], fd: OwnedFd, mtime: Time) -> io::Result<Self> {
+        let mut file = File::from(fd);
+        let metadata = file.metadata()?;
+        if !metadata.is_file() || file.stream_position()? != 0 {
+            // Best effort: where it is no pipe, or the user's pipes are used up, it stays as it is.
+            let _ = rustix::pipe::fcntl_setpipe_size(&file, PIPE_BYTES);
+            return Self::new(path, Box::new(file), mtime);
+        }
+        let size = metadata.len();
+        let body = FileBody::new(file.into(), Arc::new(Shared::default()));
+        let mut source = Self::of(path, Box::new(StreamFile(body)), mtime)?;
+        // Nothing is said of how much of it is allocated: so holes are looked for.
+        (source.stat.size, source.stat.allocated) = (size, 0);
+        Ok(source)
+    }
+
     /// `path` (`db/dump.sql`, with or without `/` before it) names the file, mode 0600, and the directories around it, mode 0700; all of them get
     /// `mtime`, and this process as owner. A path that has `.`, `..`, a NUL or no name at all in it is `InvalidInput`.
     pub fn new(path: &[u8], reader: Box<dyn Read + Send>, mtime: Time) -> io::Result<Self> {
+        Self::of(path, Box::new(StreamBody { reader }), mtime)
+    }
+
+    fn of(path: &[u8], body: Box<dyn Body>, mtime: Time) -> io::Result<Self> {
         let relative = path.strip_prefix(b"/").unwrap_or(path);
         let names: Vec<Vec<u8>> = relative.split(|&byte| byte == b'/').map(<[u8]>::to_vec).collect();
         names.iter().try_for_each(|name| component(name).map(drop))?;
@@ -38,7 +67,7 @@ impl StreamSource {
             link_group: None,
             device: (0, 0),
         };
-        Ok(Self { names, stat, reader: Arc::new(Mutex::new(Some(reader))) })
+        Ok(Self { names, stat, input: Arc::new(Mutex::new(Some(body))) })
     }
 }
 
@@ -50,7 +79,7 @@ impl std::fmt::Debug for StreamSource {
 
 impl Source for StreamSource {
     fn walk(&self, visitor: &mut dyn Visitor) -> Result<(), Stop> {
-        let directory_stat = Stat { node_type: NodeType::Directory, mode: 0o700, ..self.stat };
+        let directory_stat = Stat { node_type: NodeType::Directory, mode: 0o700, size: 0, allocated: 0, ..self.stat };
         let (file, directories) = self.names.split_last().expect("a path was split into at least one name");
         let mut path = Vec::new();
         let mut entered = 0;
@@ -64,7 +93,7 @@ impl Source for StreamSource {
             path.extend_from_slice(name);
         }
         if entered == directories.len() {
-            let dir: Arc<dyn SourceDir> = Arc::new(StreamDir { path, file: Some((file.clone(), Arc::clone(&self.reader))) });
+            let dir: Arc<dyn SourceDir> = Arc::new(StreamDir { path, file: Some((file.clone(), Arc::clone(&self.input))) });
             visitor.leaf(Item { name: file, stat: &self.stat, dir: &dir })?;
         }
         (0..entered).try_for_each(|_| visitor.leave())
@@ -82,7 +111,7 @@ impl Source for StreamSource {
 /// A made-up directory; the innermost holds the file.
 struct StreamDir {
     path: Vec<u8>,
-    file: Option<(Vec<u8>, Reader)>,
+    file: Option<(Vec<u8>, Input)>,
 }
 
 impl SourceDir for StreamDir {
@@ -101,12 +130,15 @@ impl SourceDir for StreamDir {
     }
 
     fn open(&self, name: &[u8]) -> io::Result<Box<dyn Body>> {
-        let Some((_, reader)) = self.file.as_ref().filter(|(file, _)| file == name) else {
+        let Some((_, input)) = self.file.as_ref().filter(|(file, _)| file == name) else {
             return Err(io::ErrorKind::NotFound.into());
         };
-        let taken = reader.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let reader = taken.ok_or_else(|| io::Error::other("a stream can be read only once"))?;
-        Ok(Box::new(StreamBody { reader }))
+        let taken = input.lock().unwrap_or_else(PoisonError::into_inner).take();
+        taken.ok_or_else(|| io::Error::other("a stream can be read only once"))
+    }
+
+    fn is_stream(&self) -> bool {
+        true
     }
 
     fn path(&self, name: &[u8]) -> Vec<u8> {
@@ -140,6 +172,36 @@ impl Body for StreamBody {
 
     fn rewind(&mut self) -> io::Result<()> {
         Err(io::Error::new(io::ErrorKind::Unsupported, "a stream cannot be read again"))
+    }
+}
+
+/// A stream that is a file: it has holes, and can be gone through again.
+struct StreamFile(FileBody);
+
+impl Body for StreamFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+
+    fn next_data(&mut self, from: u64) -> io::Result<Option<Range<u64>>> {
+        self.0.next_data(from)
+    }
+
+    fn seek(&mut self, offset: u64) -> io::Result<()> {
+        self.0.seek(offset)
+    }
+
+    /// What is recorded of a stream is not the file's.
+    fn stat(&mut self) -> io::Result<Option<Stat>> {
+        Ok(None)
+    }
+
+    fn rewind(&mut self) -> io::Result<()> {
+        self.0.rewind()
+    }
+
+    fn release(&mut self) {
+        self.0.release();
     }
 }
 

@@ -1,12 +1,14 @@
 //! What the walk and the destination share of Linux: what `statx` says, and single-component names.
 
+pub mod found;
 pub mod handle;
 pub mod listing;
 pub mod owners;
 
-use crate::format::node::{LinkGroup, NodeType, Time};
+use crate::format::node::NodeType;
 use crate::ops::source::Stat;
-use rustix::fs::{AtFlags, FileType, Statx, StatxFlags, StatxTimestamp};
+use found::Found;
+use rustix::fs::{AtFlags, Statx, StatxFlags};
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -45,61 +47,31 @@ impl Devices {
     }
 }
 
+/// What is asked of `statx`: all that a backup compares, and no atime.
+const ASKED: StatxFlags = StatxFlags::BASIC_STATS.difference(StatxFlags::ATIME);
+
 /// Asks about `name` in `dir` without following links.
 ///
 /// Attributes are synchronised as the file system sees fit (no `AT_STATX_DONT_SYNC`): on local disks that costs nothing, and on network file
 /// systems a stale mtime would leave a changed file out of the backup. Automount points are not set off by looking at them.
 pub fn statx_at(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<Statx> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    Ok(rustix::io::retry_on_intr(|| rustix::fs::statx(dir, name, flags, StatxFlags::BASIC_STATS))?)
+    Ok(rustix::io::retry_on_intr(|| rustix::fs::statx(dir, name, flags, ASKED))?)
 }
 
 /// Asks about an open file (`O_PATH` will do).
 pub fn statx_of(fd: BorrowedFd<'_>) -> io::Result<Statx> {
-    Ok(rustix::io::retry_on_intr(|| rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS))?)
+    Ok(rustix::io::retry_on_intr(|| rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, ASKED))?)
 }
 
 /// The entry type in an answer of `statx`; `None` for what Linux has no word for.
 pub fn type_of(found: &Statx) -> Option<NodeType> {
-    Some(match FileType::from_raw_mode(u32::from(found.stx_mode)) {
-        FileType::RegularFile => NodeType::File,
-        FileType::Directory => NodeType::Directory,
-        FileType::Symlink => NodeType::Symlink,
-        FileType::CharacterDevice => NodeType::CharDevice,
-        FileType::BlockDevice => NodeType::BlockDevice,
-        FileType::Fifo => NodeType::Fifo,
-        FileType::Socket => NodeType::Socket,
-        FileType::Unknown => return None,
-    })
+    found::type_of_mode(found.stx_mode)
 }
 
 /// Turns an answer of `statx` into what the operations compare.
 pub fn stat_from(found: &Statx, devices: &Devices) -> io::Result<Stat> {
-    let node_type = type_of(found).ok_or_else(|| io::Error::other("an entry of a kind that is not known"))?;
-    let identity = Identity::of(found);
-    let regular = node_type == NodeType::File;
-    let device = match node_type {
-        NodeType::CharDevice | NodeType::BlockDevice => (found.stx_rdev_major, found.stx_rdev_minor),
-        _ => (0, 0),
-    };
-    let linked = found.stx_nlink > 1 && node_type != NodeType::Directory;
-    Ok(Stat {
-        node_type,
-        mode: u32::from(found.stx_mode) & 0o7777,
-        uid: found.stx_uid,
-        gid: found.stx_gid,
-        size: if regular { found.stx_size } else { 0 },
-        allocated: if regular { found.stx_blocks.saturating_mul(512) } else { 0 },
-        mtime: time(&found.stx_mtime),
-        ctime: time(&found.stx_ctime),
-        inode: identity.inode,
-        link_group: linked.then(|| LinkGroup { device: devices.number(identity.device), inode: identity.inode }),
-        device,
-    })
-}
-
-fn time(stamp: &StatxTimestamp) -> Time {
-    Time { seconds: stamp.tv_sec, nanoseconds: stamp.tv_nsec }
+    Found::of(found).stat(devices)
 }
 
 /// Checks that `name` is one component that names an entry of a directory, and gives it its NUL.

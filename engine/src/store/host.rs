@@ -1,7 +1,8 @@
 //! The clock and the dice, handed in; the only file that may read the system's.
 
 use crate::format::node::Time;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use rustix::time::{ClockId, clock_gettime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What the engine needs of the machine.
 pub trait Host: Send + Sync {
@@ -9,7 +10,12 @@ pub trait Host: Send + Sync {
     fn now(&self) -> Time;
 
     /// Time since some fixed moment, for measuring.
-    fn elapsed(&self) -> std::time::Duration;
+    fn elapsed(&self) -> Duration;
+
+    /// Time that a processor worked for the calling thread, for measuring. A host that cannot tell says the time that passed.
+    fn busy(&self) -> Duration {
+        self.elapsed()
+    }
 
     /// Fills `out` with random bytes fit for keys.
     fn fill_random(&self, out: &mut [u8]);
@@ -43,8 +49,13 @@ impl Host for SystemHost {
         }
     }
 
-    fn elapsed(&self) -> std::time::Duration {
+    fn elapsed(&self) -> Duration {
         self.start.elapsed()
+    }
+
+    fn busy(&self) -> Duration {
+        let used = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::new(used.tv_sec as u64, used.tv_nsec as u32)
     }
 
     fn fill_random(&self, out: &mut [u8]) {

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Bytes from the end of a pack that are read at once: footer and table of most packs.
 const SUFFIX: u64 = 64 * 1024;
 /// Tables held in memory, in bytes.
-const TABLES_BYTES: usize = 12 << 20;
+const TABLES_BYTES: usize = 8 << 20;
 /// Opened blocks of trees held in memory, in bytes.
 const BLOCKS_BYTES: usize = 8 << 20;
 
@@ -117,6 +117,11 @@ impl Default for Loader {
     fn default() -> Self {
         Self { tables: Mutex::new(Recent::new(TABLES_BYTES)), blocks: Mutex::new(Recent::new(BLOCKS_BYTES)), keys: Mutex::default() }
     }
+}
+
+/// What is wrong with a block.
+pub fn in_block(pack: &PackTable, block: usize, error: FormatError) -> RepositoryError {
+    RepositoryError::format(format!("{} block {block}", pack.name()), error)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -247,11 +252,16 @@ impl Loader {
     /// Opens a block whose box was read; the names of all its chunks are checked. Appends the plaintext to `out`.
     pub fn open_block(&self, repository: &Repository, pack: &PackTable, block: usize, boxed: &mut [u8], out: &mut Vec<u8>) -> Result<()> {
         let start = out.len();
+        self.unseal_block(repository, pack, block, boxed, out)?;
+        pack::check_names(&repository.keys, pack.kind, pack.table.chunks_of(block), &out[start..]).map_err(|error| in_block(pack, block, error))
+    }
+
+    /// The same without a look at names: for whoever takes some chunks of the block, and checks the names of these.
+    pub fn unseal_block(&self, repository: &Repository, pack: &PackTable, block: usize, boxed: &mut [u8], out: &mut Vec<u8>) -> Result<()> {
         let row = &pack.table.blocks[block];
         self.key(repository, pack, row.key)
             .and_then(|key| pack::open_block(repository.keys.repository, pack.kind, &key, row, boxed, out))
-            .and_then(|()| pack::check_names(&repository.keys, pack.kind, pack.table.chunks_of(block), &out[start..]))
-            .map_err(|error| RepositoryError::format(format!("{} block {block}", pack.name()), error))
+            .map_err(|error| in_block(pack, block, error))
     }
 
     /// Checks the seal of a block whose box was read, without taking it apart; uses up `boxed`.

@@ -1,93 +1,44 @@
 //! Which chunk may lie where: all index segments as mapped runs, kept up to date with the store. Answers are hints.
 
-use super::cache::Cache;
+mod gather;
+mod held;
+
 use super::error::{RepositoryError, Result};
 use super::repository::Repository;
-use super::run::Run;
-use crate::format::id::{ObjectId, hex};
-use crate::format::index::{IndexRow, IndexedPack, Segment};
+use crate::format::id::ObjectId;
+use crate::format::index::{IndexRow, IndexedPack, ROW, Segment};
 use crate::format::layout::{ObjectKind, ObjectName};
 use crate::format::pack::PackKind;
 use crate::format::seal::Sealed;
+use gather::Gathered;
+use held::Held;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, PoisonError, RwLock};
-
-/// More runs than this are merged into one.
-const RUNS_MAX: usize = 8;
-/// Rows are gathered up to this many before they become a run.
-const RUN_ROWS: usize = 4 << 20;
+use std::sync::{Mutex, PoisonError, RwLock};
 
 #[derive(Default)]
 struct State {
     loaded: bool,
     /// The segments there were when all packs were asked.
     scanned: Option<BTreeSet<ObjectId>>,
-    runs: Vec<Arc<Run>>,
+    /// Longest first.
+    runs: Vec<Held>,
 }
 
 /// The index of a repository.
 #[derive(Default)]
 pub struct Lookup {
     state: RwLock<State>,
-}
-
-/// Rows of several segments, with one numbering of packs.
-#[derive(Default)]
-struct Gathered {
-    packs: Vec<IndexedPack>,
-    numbers: HashMap<ObjectId, u32>,
-    rows: Vec<IndexRow>,
-}
-
-impl Gathered {
-    fn pack(&mut self, pack: IndexedPack) -> u32 {
-        *self.numbers.entry(pack.id).or_insert_with(|| {
-            self.packs.push(pack);
-            self.packs.len() as u32 - 1
-        })
-    }
-
-    fn segment(&mut self, segment: &Segment) {
-        let numbers: Vec<u32> = segment.packs.iter().map(|pack| self.pack(*pack)).collect();
-        self.rows.extend(segment.rows.iter().map(|row| IndexRow { pack: numbers[row.pack as usize], ..*row }));
-    }
-
-    fn run(&mut self, run: &Run) {
-        let numbers: Vec<Option<u32>> = (0..run.packs()).map(|n| run.pack(n).map(|pack| self.pack(pack))).collect();
-        self.rows.extend((0..run.rows()).filter_map(|n| {
-            let row = run.row(n);
-            let pack = *numbers.get(row.pack as usize)?;
-            Some(IndexRow { pack: pack?, ..row })
-        }));
-    }
-
-    /// Makes the rows a run, in the cache's folder if there is one.
-    fn finish(mut self, cache: &Cache, segments: &[ObjectId], instead_of: &[String]) -> Arc<Run> {
-        self.rows.sort_unstable();
-        self.rows.dedup();
-        let written = cache.folder().and_then(|folder| {
-            let mut hasher = blake3::Hasher::new();
-            for segment in segments {
-                hasher.update(&segment.0);
-            }
-            let file = format!("run-{}", hex(&hasher.finalize().as_bytes()[..16]));
-            let run = Run::create(&folder.join(&file), &self.packs, &self.rows).ok()?;
-            cache.replace_runs(Some((&file, self.rows.len() as u64, segments)), instead_of);
-            for old in instead_of.iter().filter(|old| **old != file) {
-                let _ = std::fs::remove_file(folder.join(old));
-            }
-            Some(run)
-        });
-        Arc::new(written.unwrap_or_else(|| Run::in_memory(&self.packs, &self.rows)))
-    }
+    /// Held by whoever changes the runs for as long as that takes; questions are answered meanwhile.
+    changing: Mutex<()>,
 }
 
 impl Lookup {
-    fn runs(&self, repository: &Repository) -> Result<Vec<Arc<Run>>> {
+    /// Asks the runs, which are loaded first if they are not.
+    fn with_runs<T>(&self, repository: &Repository, ask: impl Fn(&[Held]) -> T) -> Result<T> {
         {
             let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
             if state.loaded {
-                return Ok(state.runs.clone());
+                return Ok(ask(&state.runs));
             }
         }
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
@@ -95,55 +46,70 @@ impl Lookup {
             state.runs = load(repository)?;
             state.loaded = true;
         }
-        Ok(state.runs.clone())
+        Ok(ask(&state.runs))
     }
 
-    /// Every place where a chunk with this name may lie, newest run first.
+    /// Every place where a chunk with this name may lie, shortest run first: it tells of the newest packs.
     pub fn find(&self, repository: &Repository, name: &[u8; 32]) -> Result<Vec<(IndexedPack, u16)>> {
-        let prefix = name[..16].try_into().expect("sixteen bytes");
-        let mut found = Vec::new();
-        let runs = self.runs(repository)?;
-        runs.iter().rev().for_each(|run| run.find(prefix, &mut found));
-        Ok(found)
+        let prefix = name.first_chunk().expect("sixteen bytes");
+        self.with_runs(repository, |runs| {
+            let mut found = Vec::new();
+            runs.iter().rev().for_each(|held| held.run.find(prefix, &mut found));
+            found
+        })
     }
 
     /// Every pack that the index speaks of.
     pub fn packs(&self, repository: &Repository) -> Result<HashMap<ObjectId, IndexedPack>> {
-        let runs = self.runs(repository)?;
-        Ok(runs.iter().flat_map(|run| (0..run.packs()).filter_map(|n| run.pack(n))).map(|pack| (pack.id, pack)).collect())
+        self.with_runs(repository, |runs| {
+            runs.iter().flat_map(|held| (0..held.run.packs()).filter_map(|number| held.run.pack(number))).map(|pack| (pack.id, pack)).collect()
+        })
+    }
+
+    /// How many rows the index has in how many runs, and how many bytes their filters take.
+    pub fn size(&self, repository: &Repository) -> Result<IndexSize> {
+        self.with_runs(repository, |runs| IndexSize {
+            runs: runs.len(),
+            rows: runs.iter().map(|held| held.run.rows()).sum(),
+            filter_bytes: runs.iter().map(|held| held.run.filter_bytes()).sum(),
+        })
     }
 
     /// Takes up what this session has indexed itself.
     pub fn add_segment(&self, repository: &Repository, id: ObjectId, segment: &Segment) -> Result<()> {
-        self.runs(repository)?;
-        let mut gathered = Gathered::default();
-        gathered.segment(segment);
-        let run = gathered.finish(&repository.cache, &[id], &[]);
-        self.state.write().unwrap_or_else(PoisonError::into_inner).runs.push(run);
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.with_runs(repository, <[Held]>::to_vec)?;
+        let mut gathered = Gathered::new(&repository.cache, segment.rows.len());
+        gathered.segment(id, segment);
+        let runs = gathered.finish(held);
+        self.state.write().unwrap_or_else(PoisonError::into_inner).runs = runs;
         Ok(())
     }
 
     /// Forgets what was loaded, so that the next question lists the index again.
     pub fn refresh(&self) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = State::default();
     }
 
     /// The index did not know a chunk that must exist: reads the tables of all packs that no segment speaks of, and checks the
-    /// cached runs against the segments by reading these again. Done once for each state of the index, since a prune may move what is looked for
-    /// under our feet; `false` if it was done before.
+    /// cached runs against the segments by reading these again. Done once for each state of the index, since a prune may move what is looked
+    /// for under our feet; `false` if it was done before.
     pub fn scan(&self, repository: &Repository) -> Result<bool> {
-        self.runs(repository)?;
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.with_runs(repository, |_| ())?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let segments: BTreeSet<ObjectId> = repository.store.list(ObjectKind::Index)?.into_iter().map(|(id, _)| id).collect();
-        if state.scanned.as_ref() == Some(&segments) {
+        let segments = repository.store.list(ObjectKind::Index)?;
+        let names: BTreeSet<ObjectId> = segments.iter().map(|(id, _)| *id).collect();
+        if state.scanned.as_ref() == Some(&names) {
             return Ok(false);
         }
-        let mut gathered = Gathered::default();
+        let mut gathered = Gathered::unlisted(&repository.cache, rows_of(&segments));
         let mut covered = HashSet::new();
-        for id in &segments {
-            if let Ok(segment) = read_segment(repository, *id) {
+        for (id, _) in segments {
+            if let Ok(segment) = read_segment(repository, id) {
                 covered.extend(segment.packs.iter().map(|pack| pack.id));
-                gathered.segment(&segment);
+                gathered.segment(id, &segment);
             }
         }
         for (kind, object_kind) in [(PackKind::Meta, ObjectKind::MetaPack), (PackKind::Data, ObjectKind::DataPack)] {
@@ -153,22 +119,35 @@ impl Lookup {
                     continue;
                 }
                 if let Ok(table) = repository.loader.table(repository, &pack) {
-                    let number = gathered.pack(pack);
                     let row = |(ordinal, chunk): (usize, &crate::format::pack::ChunkRow)| IndexRow {
-                        prefix: chunk.id.0[..16].try_into().expect("sixteen bytes"),
-                        pack: number,
+                        prefix: *chunk.id.0.first_chunk().expect("sixteen bytes"),
+                        pack: 0,
                         ordinal: ordinal as u16,
                     };
-                    gathered.rows.extend(table.table.chunks.iter().enumerate().map(row));
+                    gathered.pack(pack, table.table.chunks.iter().enumerate().map(row));
                 }
             }
         }
-        gathered.rows.sort_unstable();
-        gathered.rows.dedup();
-        state.runs = vec![Arc::new(Run::in_memory(&gathered.packs, &gathered.rows))];
-        state.scanned = Some(segments);
+        state.runs = gathered.finish(Vec::new());
+        state.scanned = Some(names);
         Ok(true)
     }
+}
+
+/// How large an index is on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IndexSize {
+    /// Runs that each question is put to.
+    pub runs: usize,
+    /// Rows in all of them.
+    pub rows: usize,
+    /// Bytes of their filters.
+    pub filter_bytes: usize,
+}
+
+/// About how many rows are in segments of these lengths.
+fn rows_of(segments: &[(ObjectId, u64)]) -> usize {
+    segments.iter().map(|(_, length)| *length as usize / ROW).sum()
 }
 
 fn read_segment(repository: &Repository, id: ObjectId) -> Result<Segment> {
@@ -177,55 +156,25 @@ fn read_segment(repository: &Repository, id: ObjectId) -> Result<Segment> {
 }
 
 /// Brings the cached runs up to date with the segments in the store.
-fn load(repository: &Repository) -> Result<Vec<Arc<Run>>> {
-    let cache = &repository.cache;
-    let mut wanted: HashSet<ObjectId> = repository.store.list(ObjectKind::Index)?.into_iter().map(|(id, _)| id).collect();
-    let (mut files, mut covered, mut runs, mut stale) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    if let Some(folder) = cache.folder() {
-        for (file, segments) in cache.runs() {
-            // A run that speaks of a segment that is gone may speak of packs that are gone.
-            let run = segments.iter().all(|segment| wanted.contains(segment)).then(|| Run::open(&folder.join(&file)).ok()).flatten();
-            match run {
-                Some(run) => {
-                    wanted.retain(|segment| !segments.contains(segment));
-                    covered.extend(segments);
-                    files.push(file);
-                    runs.push(Arc::new(run));
-                }
-                None => stale.push(file),
-            }
-        }
-        if !stale.is_empty() {
-            cache.replace_runs(None, &stale);
-            stale.iter().for_each(|file| drop(std::fs::remove_file(folder.join(file))));
-        }
-    }
-    let mut missing: Vec<ObjectId> = wanted.into_iter().collect();
+fn load(repository: &Repository) -> Result<Vec<Held>> {
+    let listed = repository.store.list(ObjectKind::Index)?;
+    let mut missing: HashMap<ObjectId, u64> = listed.into_iter().collect();
+    let held = held::cached(&repository.cache, &mut missing);
+    let mut missing: Vec<(ObjectId, u64)> = missing.into_iter().collect();
     missing.sort_unstable();
-    let mut gathered = Gathered::default();
-    let mut segments = Vec::new();
-    for id in missing {
+    let mut gathered = Gathered::new(&repository.cache, rows_of(&missing));
+    for (id, _) in missing {
         // A damaged segment costs nothing but time: it is a hint, and `verify` tells of it.
         match read_segment(repository, id) {
-            Ok(segment) => {
-                gathered.segment(&segment);
-                segments.push(id);
-            }
+            Ok(segment) => gathered.segment(id, &segment),
             Err(error) if error.is_damage() => {}
             Err(error @ RepositoryError::Format { .. }) => drop(error),
             Err(error) => return Err(error),
         }
-        if gathered.rows.len() >= RUN_ROWS {
-            runs.push(std::mem::take(&mut gathered).finish(cache, &std::mem::take(&mut segments), &[]));
-        }
     }
-    if !segments.is_empty() {
-        if runs.len() >= RUNS_MAX {
-            runs.iter().for_each(|run| gathered.run(run));
-            segments.extend(covered);
-            return Ok(vec![gathered.finish(cache, &segments, &files)]);
-        }
-        runs.push(gathered.finish(cache, &segments, &[]));
-    }
-    Ok(runs)
+    Ok(gathered.finish(held))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -5,12 +5,15 @@ use crate::format::id::ObjectId;
 use crate::format::layout::{ObjectKind, ObjectName};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Objects in a map.
 #[derive(Default)]
 pub struct MemoryStore {
     objects: Mutex<BTreeMap<ObjectName, Vec<u8>>>,
+    /// Ranges that were read so far.
+    pub ranges: AtomicUsize,
 }
 
 impl MemoryStore {
@@ -41,6 +44,7 @@ impl Store for MemoryStore {
     }
 
     fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, StoreError> {
+        self.ranges.fetch_add(1, Ordering::Relaxed);
         self.with(name, |bytes| bytes.get(range.start as usize..range.end as usize).map(<[u8]>::to_vec))
     }
 

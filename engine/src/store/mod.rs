@@ -1,6 +1,7 @@
 //! Floor 1: where bytes live: services, packs, index, caches.
 
 pub mod cache;
+mod direct;
 pub mod error;
 pub mod host;
 pub mod key_slots;
@@ -14,8 +15,10 @@ pub(crate) mod post_check;
 pub mod protocol;
 pub mod repository;
 pub mod run;
+pub mod scratch;
 pub mod service;
 pub mod session;
+pub mod stages;
 pub mod sweeps;
 
 use crate::format::id::ObjectId;
@@ -33,11 +36,22 @@ pub trait Store: Send + Sync {
     /// The same bytes under the same name again are no error.
     fn put(&self, name: &ObjectName, bytes: Vec<u8>) -> Result<(), StoreError>;
 
+    /// Puts a new pack like [`Store::put`], and gives its buffer back to be used again, where the service does not keep it.
+    fn put_pack(&self, name: &ObjectName, bytes: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        self.put(name, bytes).map(|()| Vec::new())
+    }
+
     /// All bytes of an object.
     fn get(&self, name: &ObjectName) -> Result<Vec<u8>, StoreError>;
 
     /// Exactly the bytes of `range`; an object that ends before is an error of kind [`StoreErrorKind::Corrupt`].
     fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, StoreError>;
+
+    /// Fills `out` with the bytes from `start` on: [`Store::get_range`] for whoever reads again and again into the same memory.
+    fn read_into(&self, name: &ObjectName, start: u64, out: &mut [u8]) -> Result<(), StoreError> {
+        out.copy_from_slice(&self.get_range(name, start..start + out.len() as u64)?);
+        Ok(())
+    }
 
     /// All objects of a kind with their lengths in bytes, in no order. A kind without objects is an empty list.
     fn list(&self, kind: ObjectKind) -> Result<Vec<(ObjectId, u64)>, StoreError>;

@@ -12,6 +12,7 @@ use crate::format::FormatError;
 use crate::format::config::Config;
 use crate::format::control::{self, SealedBy};
 use crate::format::id::{ObjectId, RepositoryId};
+use crate::format::index::Segment;
 use crate::format::keys::{Key, KeyRing};
 use crate::format::layout::{ObjectKind, ObjectName};
 use crate::format::seal::{Cipher, Sealed};
@@ -90,7 +91,7 @@ impl std::fmt::Debug for Repository {
     }
 }
 
-fn object_id(bytes: &[u8]) -> ObjectId {
+pub(crate) fn object_id(bytes: &[u8]) -> ObjectId {
     ObjectId(*blake3::hash(bytes).as_bytes())
 }
 
@@ -302,6 +303,23 @@ impl Repository {
         let bytes = control::create(&self.keys, sealed, &SealedBy::Control, record, &self.host.random())
             .map_err(|error| RepositoryError::format(format!("new object in {}", kind.folder()), error))?;
         put_named(&*self.store, kind, bytes)
+    }
+
+    /// Puts an index segment and makes it known to this machine's index. What it speaks of must be durable by then.
+    pub fn put_segment(&self, segment: &mut Segment) -> Result<ObjectId> {
+        let id = self.put_segment_unseen(segment)?;
+        self.lookup.add_segment(self, id, segment)?;
+        Ok(id)
+    }
+
+    /// The same as another machine would do it: ours learns of it when it lists the index next.
+    pub fn put_segment_unseen(&self, segment: &mut Segment) -> Result<ObjectId> {
+        self.put_control(ObjectKind::Index, Sealed::Index, &segment.encode())
+    }
+
+    /// The index of this machine: hints saying which chunk lies where.
+    pub fn lookup(&self) -> &Lookup {
+        &self.lookup
     }
 
     /// All snapshots, oldest first; from the cache where it holds them.

@@ -1,23 +1,30 @@
-//! Index runs: many segments' rows in one sorted, mapped file with a filter, built once and never changed.
+//! Index runs: many segments' rows in one sorted, mapped file with filters, built once and never changed.
+
+mod build;
 
 use crate::format::id::ObjectId;
 use crate::format::index::{IndexRow, IndexedPack, ROW};
 use crate::format::pack::PackKind;
+use build::Builder;
 use memmap2::Mmap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use xorf::{BinaryFuse8, BinaryFuse8Ref, DmaSerializable, Filter, FilterRef};
+use xorf::{BinaryFuse8Ref, Filter, FilterRef};
 
-const MAGIC: &[u8; 8] = b"VAULTRN1";
+const MAGIC: &[u8; 8] = b"VAULTRN2";
 const HEAD: usize = 128;
 /// Where in the head the hash stands.
 const HASH: std::ops::Range<usize> = 40..72;
-/// Runs up to this many bytes are hashed when they are opened (a few ms); longer ones are hints that were once right.
+/// Runs up to this many bytes are hashed when they are opened (a few ms); longer ones were made durable before they got their name, and are
+/// hints that were once right.
 const HASHED_BYTES_MAX: usize = 16 << 20;
 const PACK_ROW: usize = 48;
-const DESCRIPTOR: usize = 20;
+/// A part of the filter: where its fingerprints are (8 bytes, 0 for none), how many (4), and what `xorf` needs to know (20).
+const PART: usize = 32;
+const FAN_BITS_MAX: u32 = 22;
+const PART_BITS_MAX: u32 = 16;
 
 enum Bytes {
     Mapped(Mmap),
@@ -37,34 +44,62 @@ impl std::ops::Deref for Bytes {
 /// A run. Whatever it answers is a hint: who uses an answer confirms it in the pack's own table.
 pub struct Run {
     bytes: Bytes,
-    packs: usize,
-    rows: usize,
-    fan_bits: u32,
-    filter: bool,
+    shape: Shape,
+    at: Layout,
 }
 
-/// Layout: head, fan-out table, packs, rows, filter.
+/// The numbers in the head.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    /// Leading bits of a prefix that choose an entry of the fan-out table.
+    fan_bits: u32,
+    /// Leading bits of a prefix that choose a part of the filter.
+    part_bits: u32,
+    packs: usize,
+    rows: usize,
+    /// Rows that there is room for.
+    room: usize,
+}
+
+/// Where everything is: head, fan-out table, packs, rows, table of the filter's parts, fingerprints.
+#[derive(Clone, Copy, Debug)]
 struct Layout {
     fan: usize,
     packs: usize,
     rows: usize,
-    filter: usize,
+    parts: usize,
+    fingerprints: usize,
 }
 
-fn layout(fan_bits: u32, packs: usize, rows: usize) -> Option<Layout> {
-    let fan = HEAD;
-    let packs_at = fan.checked_add(4 * ((1usize << fan_bits) + 1))?;
-    let rows_at = packs_at.checked_add(packs.checked_mul(PACK_ROW)?)?;
-    let filter = rows_at.checked_add(rows.checked_mul(ROW)?)?;
-    Some(Layout { fan, packs: packs_at, rows: rows_at, filter })
+impl Shape {
+    fn layout(&self) -> Option<Layout> {
+        let packs = (4 * ((1usize << self.fan_bits) + 1)).checked_add(HEAD)?;
+        let rows = packs.checked_add(self.packs.checked_mul(PACK_ROW)?)?;
+        let parts = rows.checked_add(self.room.checked_mul(ROW)?)?;
+        let fingerprints = parts.checked_add(PART << self.part_bits)?;
+        Some(Layout { fan: HEAD, packs, rows, parts, fingerprints })
+    }
 }
 
 fn filter_key(prefix: &[u8; 16]) -> u64 {
-    u64::from_le_bytes(prefix[..8].try_into().expect("eight bytes"))
+    u64::from_le_bytes(*prefix.first_chunk().expect("sixteen bytes"))
 }
 
-fn fan_slot(prefix: &[u8; 16], bits: u32) -> usize {
-    (u32::from_be_bytes(prefix[..4].try_into().expect("four bytes")) >> (32 - bits)) as usize
+/// The first bits of a prefix as a number, so that greater prefixes have greater ones.
+fn leading(prefix: &[u8; 16]) -> u64 {
+    u64::from_be_bytes(*prefix.first_chunk().expect("sixteen bytes"))
+}
+
+fn leading_bits(prefix: &[u8; 16], bits: u32) -> usize {
+    if bits == 0 { 0 } else { (leading(prefix) >> (64 - bits)) as usize }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(*bytes[at..].first_chunk().expect("four bytes"))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(*bytes[at..].first_chunk().expect("eight bytes"))
 }
 
 /// The hash of a run's bytes, apart from the place where it stands.
@@ -72,54 +107,9 @@ fn hash_of(bytes: &[u8]) -> [u8; 32] {
     *blake3::Hasher::new().update(&bytes[..HASH.start]).update(&bytes[HASH.end..]).finalize().as_bytes()
 }
 
-/// The bytes of a run over rows that are sorted and whose pack numbers refer to `packs`.
-fn build(packs: &[IndexedPack], rows: &[IndexRow]) -> Vec<u8> {
-    let fan_bits = rows.len().max(1).ilog2().saturating_sub(4).clamp(1, 22);
-    let at = layout(fan_bits, packs.len(), rows.len()).expect("a run fits in memory");
-    let mut out = vec![0; at.filter];
-    let mut slot = 0;
-    for (number, row) in rows.iter().enumerate() {
-        let own = fan_slot(&row.prefix, fan_bits);
-        while slot <= own {
-            out[at.fan + 4 * slot..][..4].copy_from_slice(&(number as u32).to_le_bytes());
-            slot += 1;
-        }
-        out[at.rows + ROW * number..][..ROW].copy_from_slice(&row.encode());
-    }
-    for slot in slot..=1 << fan_bits {
-        out[at.fan + 4 * slot..][..4].copy_from_slice(&(rows.len() as u32).to_le_bytes());
-    }
-    for (number, pack) in packs.iter().enumerate() {
-        let row = &mut out[at.packs + PACK_ROW * number..][..PACK_ROW];
-        row[..32].copy_from_slice(&pack.id.0);
-        row[32..40].copy_from_slice(&pack.length.to_le_bytes());
-        row[40] = pack.kind as u8;
-    }
-    let mut keys: Vec<u64> = rows.iter().map(|row| filter_key(&row.prefix)).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    let filter = if keys.len() > 16 { BinaryFuse8::try_from(&keys).ok() } else { None };
-    if let Some(filter) = &filter {
-        let mut descriptor = [0; DESCRIPTOR];
-        filter.dma_copy_descriptor_to(&mut descriptor);
-        out.extend_from_slice(&descriptor);
-        out.extend_from_slice(filter.dma_fingerprints());
-    }
-    out[..8].copy_from_slice(MAGIC);
-    out[8..12].copy_from_slice(&fan_bits.to_le_bytes());
-    out[12] = u8::from(filter.is_some());
-    out[16..24].copy_from_slice(&(packs.len() as u64).to_le_bytes());
-    out[24..32].copy_from_slice(&(rows.len() as u64).to_le_bytes());
-    let length = out.len() as u64;
-    out[32..40].copy_from_slice(&length.to_le_bytes());
-    let hash = hash_of(&out);
-    out[HASH].copy_from_slice(&hash);
-    out
-}
-
 /// Whether every position the filter computes lies within its fingerprints; xorf does not look.
 fn filter_is_sound(descriptor: &[u8], fingerprints: usize) -> bool {
-    let at = |n: usize| u32::from_le_bytes(descriptor[n..n + 4].try_into().expect("four bytes")) as usize;
+    let at = |n: usize| u32_at(descriptor, n) as usize;
     let (segment, mask, count_length) = (at(8), at(12), at(16));
     segment.is_power_of_two()
         && mask == segment - 1
@@ -134,42 +124,83 @@ impl Run {
         if &head[..8] != MAGIC {
             return None;
         }
-        let number = |at: usize| usize::try_from(u64::from_le_bytes(head[at..at + 8].try_into().expect("eight bytes"))).ok();
-        let fan_bits = u32::from_le_bytes(head[8..12].try_into().expect("four bytes"));
-        let (packs, rows, length, filter) = (number(16)?, number(24)?, number(32)?, head[12] == 1);
-        if length != bytes.len() || !(1..=22).contains(&fan_bits) {
+        let number = |at: usize| usize::try_from(u64_at(head, at)).ok();
+        let shape = Shape { fan_bits: u32_at(head, 8), part_bits: u32_at(head, 12), packs: number(16)?, rows: number(24)?, room: number(72)? };
+        if !(1..=FAN_BITS_MAX).contains(&shape.fan_bits) || shape.part_bits > PART_BITS_MAX || shape.rows > shape.room || number(32)? != bytes.len() {
             return None;
         }
-        let at = layout(fan_bits, packs, rows)?;
-        if at.filter > length || (!filter && at.filter != length) {
+        let at = shape.layout()?;
+        if at.fingerprints > bytes.len() {
             return None;
         }
-        if filter {
-            let descriptor = bytes.get(at.filter..at.filter + DESCRIPTOR)?;
-            if !filter_is_sound(descriptor, length - at.filter - DESCRIPTOR) {
-                return None;
+        let run = Self { bytes, shape, at };
+        let is_sound = |part: usize| match run.part(part) {
+            None => true,
+            Some((descriptor, start, length)) => {
+                start >= at.fingerprints && start.checked_add(length).is_some_and(|end| end <= run.bytes.len()) && filter_is_sound(descriptor, length)
             }
-        }
-        Some(Self { bytes, packs, rows, fan_bits, filter })
+        };
+        (0..1 << shape.part_bits).all(is_sound).then_some(run)
     }
 
-    /// A run in memory.
+    /// A run in memory, of rows that are sorted and whose pack numbers refer to `packs`.
     pub fn in_memory(packs: &[IndexedPack], rows: &[IndexRow]) -> Self {
-        Self::check(Bytes::Owned(build(packs, rows))).expect("a run just built is sound")
+        let bytes = Builder::new(Vec::new(), packs.len(), rows.len(), true)
+            .and_then(|builder| builder.fill(packs.iter().copied(), rows.iter().copied()))
+            .expect("memory takes what is written to it");
+        Self::check(Bytes::Owned(bytes)).expect("a run just built is sound")
     }
 
     /// Writes a run to a new file and maps it.
     pub fn create(path: &Path, packs: &[IndexedPack], rows: &[IndexRow]) -> io::Result<Self> {
-        // Another process, or thread, may be making the same run: each writes to a name of its own.
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
-        let temporary = path.with_extension(format!("{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
+        Self::write(path, true, |file| Builder::new(file, packs.len(), rows.len(), true)?.fill(packs.iter().copied(), rows.iter().copied()))
+    }
+
+    /// The same in a file beside `path` that has lost its name again and goes with the run. Without filters: it is only to be merged.
+    pub(super) fn create_unnamed(path: &Path, packs: &[IndexedPack], rows: &[IndexRow]) -> io::Result<Self> {
+        Self::write_unnamed(path, |file| Builder::new(file, packs.len(), rows.len(), false)?.fill(packs.iter().copied(), rows.iter().copied()))
+    }
+
+    /// Writes one run of all rows of several, those of the last run first among equals. Takes some 6 MB of memory whatever the runs hold.
+    pub(super) fn merge(path: &Path, runs: &[&Self]) -> io::Result<Self> {
+        Self::write(path, true, |file| build::merge(file, runs))
+    }
+
+    /// The same in a file beside `path` that has lost its name again and goes with the run.
+    pub(super) fn merge_unnamed(path: &Path, runs: &[&Self]) -> io::Result<Self> {
+        Self::write_unnamed(path, |file| build::merge(file, runs))
+    }
+
+    /// The same in memory.
+    pub(super) fn merge_in_memory(runs: &[&Self]) -> Self {
+        let bytes = build::merge(Vec::new(), runs).expect("memory takes what is written to it");
+        Self::check(Bytes::Owned(bytes)).expect("a run just built is sound")
+    }
+
+    fn write(path: &Path, keep: bool, fill: impl FnOnce(File) -> io::Result<File>) -> io::Result<Self> {
+        let temporary = temporary_beside(path);
         // What a killed process with the same number left goes first.
         let _ = fs::remove_file(&temporary);
-        let mut file = File::create_new(&temporary)?;
-        file.write_all(&build(packs, rows))?;
-        drop(file);
-        fs::rename(&temporary, path)?;
+        let file = File::options().read(true).write(true).create_new(true).open(&temporary)?;
+        let done = fill(file).and_then(|file| {
+            // Nobody will look whether a long one is whole.
+            if keep && file.metadata()?.len() > HASHED_BYTES_MAX as u64 {
+                file.sync_data()?;
+            }
+            fs::rename(&temporary, path)
+        });
+        if let Err(error) = done {
+            let _ = fs::remove_file(&temporary);
+            return Err(error);
+        }
         Self::open(path)
+    }
+
+    fn write_unnamed(path: &Path, fill: impl FnOnce(File) -> io::Result<File>) -> io::Result<Self> {
+        let temporary = temporary_beside(path);
+        let run = Self::write(&temporary, false, fill);
+        let _ = fs::remove_file(&temporary);
+        run
     }
 
     /// Maps a run; one that is cut short or not a run is an error.
@@ -183,42 +214,81 @@ impl Run {
         Some(Bytes::Mapped(map)).filter(|_| is_whole).and_then(Self::check).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not an index run"))
     }
 
-    fn layout(&self) -> Layout {
-        layout(self.fan_bits, self.packs, self.rows).expect("checked on opening")
-    }
-
     /// How many rows it has.
     pub fn rows(&self) -> usize {
-        self.rows
+        self.shape.rows
     }
 
     /// How many packs it speaks of.
     pub fn packs(&self) -> usize {
-        self.packs
+        self.shape.packs
+    }
+
+    /// Bytes of its filters.
+    pub fn filter_bytes(&self) -> usize {
+        (0..1 << self.shape.part_bits).filter_map(|part| self.part(part)).map(|(_, _, length)| PART + length).sum()
     }
 
     /// Pack `number`; `None` for a number or a kind that does not exist.
     pub fn pack(&self, number: usize) -> Option<IndexedPack> {
-        if number >= self.packs {
+        if number >= self.shape.packs {
             return None;
         }
-        let row = &self.bytes[self.layout().packs + PACK_ROW * number..][..PACK_ROW];
+        let row = &self.bytes[self.at.packs + PACK_ROW * number..][..PACK_ROW];
         Some(IndexedPack {
             id: ObjectId(row[..32].try_into().expect("32 bytes")),
-            length: u64::from_le_bytes(row[32..40].try_into().expect("eight bytes")),
+            length: u64_at(row, 32),
             kind: PackKind::from_code(u64::from(row[40])).ok()?,
         })
     }
 
     /// Row `number`, which must be below [`Run::rows`].
     pub fn row(&self, number: usize) -> IndexRow {
-        let start = self.layout().rows + ROW * number;
+        let start = self.at.rows + ROW * number;
         IndexRow::decode(self.bytes[start..start + ROW].try_into().expect("a row"))
     }
 
+    /// Part `number` of the filter: its descriptor, and where its fingerprints lie.
+    fn part(&self, number: usize) -> Option<(&[u8], usize, usize)> {
+        let part = &self.bytes[self.at.parts + PART * number..][..PART];
+        match usize::try_from(u64_at(part, 0)) {
+            Ok(0) => None,
+            start => Some((&part[12..], start.unwrap_or(usize::MAX), u32_at(part, 8) as usize)),
+        }
+    }
+
     fn fan(&self, slot: usize) -> usize {
-        let start = self.layout().fan + 4 * slot;
-        (u32::from_le_bytes(self.bytes[start..start + 4].try_into().expect("four bytes")) as usize).min(self.rows)
+        (u32_at(&self.bytes, self.at.fan + 4 * slot) as usize).min(self.shape.rows)
+    }
+
+    /// The first row of `low..high` whose prefix is not below `prefix`. Prefixes are hashes: how far it is can be guessed, and most often two or
+    /// three rows beside each other are looked at.
+    fn lower_bound(&self, prefix: &[u8; 16], low: usize, high: usize) -> usize {
+        let is_below = |row: usize| self.bytes[self.at.rows + ROW * row..][..16] < prefix[..];
+        let (mut from, mut to) = (low, high);
+        let fraction = leading(prefix) << self.shape.fan_bits >> 32;
+        let guess = low + (((high.saturating_sub(low)) as u128 * u128::from(fraction)) >> 32) as usize;
+        let mut step = 1;
+        if guess < high && is_below(guess) {
+            from = guess + 1;
+            while from + step < to && is_below(from + step) {
+                from += step + 1;
+                step *= 2;
+            }
+            to = to.min(from + step);
+        } else {
+            to = guess;
+            while to >= from + step && !is_below(to - step) {
+                to -= step;
+                step *= 2;
+            }
+            from = from.max(to.saturating_sub(step));
+        }
+        while from < to {
+            let middle = from + (to - from) / 2;
+            if is_below(middle) { from = middle + 1 } else { to = middle }
+        }
+        from
     }
 
     /// Every place where the run says a chunk with this prefix lies.
@@ -228,21 +298,15 @@ impl Run {
 
     /// Every row with this prefix.
     pub fn each_row(&self, prefix: &[u8; 16], mut found: impl FnMut(IndexRow)) {
-        if self.filter {
-            let at = self.layout().filter;
-            let filter = BinaryFuse8Ref::from_dma(&self.bytes[at..at + DESCRIPTOR], &self.bytes[at + DESCRIPTOR..]);
+        if let Some((descriptor, start, length)) = self.part(leading_bits(prefix, self.shape.part_bits)) {
+            let filter = BinaryFuse8Ref::from_dma(descriptor, &self.bytes[start..start + length]);
             if !filter.contains(&filter_key(prefix)) {
                 return;
             }
         }
-        let slot = fan_slot(prefix, self.fan_bits);
-        let (mut low, high) = (self.fan(slot), self.fan(slot + 1));
-        let mut end = high;
-        while low < end {
-            let middle = low + (end - low) / 2;
-            if self.row(middle).prefix < *prefix { low = middle + 1 } else { end = middle }
-        }
-        for number in low..high {
+        let slot = leading_bits(prefix, self.shape.fan_bits);
+        let (low, high) = (self.fan(slot), self.fan(slot + 1));
+        for number in self.lower_bound(prefix, low, high)..high {
             let row = self.row(number);
             if row.prefix != *prefix {
                 break;
@@ -252,57 +316,11 @@ impl Run {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rows(count: u32) -> Vec<IndexRow> {
-        let mut rows: Vec<IndexRow> = (0..count)
-            .map(|n| IndexRow { prefix: blake3::hash(&n.to_le_bytes()).as_bytes()[..16].try_into().unwrap(), pack: n % 3, ordinal: n as u16 })
-            .collect();
-        rows.sort_unstable();
-        rows
-    }
-
-    fn packs() -> Vec<IndexedPack> {
-        (0..3).map(|n| IndexedPack { id: ObjectId([n; 32]), kind: PackKind::Data, length: u64::from(n) + 7 }).collect()
-    }
-
-    #[test]
-    fn a_run_finds_what_it_holds_and_nothing_else() {
-        for count in [0, 1, 15, 5000] {
-            let run = Run::in_memory(&packs(), &rows(count));
-            for row in rows(count) {
-                let mut found = Vec::new();
-                run.find(&row.prefix, &mut found);
-                assert_eq!(found, [(packs()[row.pack as usize], row.ordinal)]);
-            }
-            let mut found = Vec::new();
-            (0..5000u32).for_each(|n| run.find(&blake3::hash(&(n + 9_000_000).to_le_bytes()).as_bytes()[..16].try_into().unwrap(), &mut found));
-            assert_eq!(found, []);
-        }
-    }
-
-    #[test]
-    fn a_damaged_file_is_refused_or_answers_without_harm() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("run");
-        drop(Run::create(&path, &packs(), &rows(300)).unwrap());
-        let bytes = fs::read(&path).unwrap();
-        for cut in [0, 1, HEAD, bytes.len() / 2, bytes.len() - 1] {
-            fs::write(&path, &bytes[..cut]).unwrap();
-            assert!(Run::open(&path).is_err());
-        }
-        for at in 0..bytes.len() {
-            let mut changed = bytes.clone();
-            changed[at] ^= 0xff;
-            if at % 97 == 0 {
-                fs::write(&path, &changed).unwrap();
-                assert!(Run::open(&path).is_err(), "byte {at}");
-            }
-            if let Some(run) = Run::check(Bytes::Owned(changed)) {
-                rows(300).iter().for_each(|row| run.find(&row.prefix, &mut Vec::new()));
-            }
-        }
-    }
+/// A name beside `path` that no other process or thread uses: it may be making the same run.
+fn temporary_beside(path: &Path) -> std::path::PathBuf {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    path.with_extension(format!("{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)))
 }
+
+#[cfg(test)]
+mod tests;

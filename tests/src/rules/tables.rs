@@ -37,6 +37,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("clap_mangen", &["cli/src/commands/"]),
     ("indicatif", &["cli/src/output/"]),
     ("jiff", &["cli/src/"]),
+    ("libc", &["cli/src/allocator.rs"]),
     ("rpassword", &["cli/src/world.rs"]),
     ("serde", &["cli/src/"]),
     ("serde_json", &["cli/src/", "tests/"]),
@@ -53,12 +54,11 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("tempfile", &["engine/src/", "cli/src/", "format-spec/", "tests/", "benches/", "engine/examples/"]),
     ("libfuzzer_sys", &["fuzz/"]),
     ("arbitrary", &["fuzz/"]),
-    ("libc", &[]),
     ("rand", &[]),
 ];
 
 /// The clock and the dice of the machine.
-pub const CLOCK_AND_DICE: &[&str] = &["SystemTime::now", "Instant::now", "UNIX_EPOCH.elapsed", "getrandom::"];
+pub const CLOCK_AND_DICE: &[&str] = &["SystemTime::now", "Instant::now", "UNIX_EPOCH.elapsed", "clock_gettime", "getrandom::"];
 /// … and the files that may ask them, and why.
 #[rustfmt::skip]
 pub const CLOCK_AND_DICE_HOMES: &[(&str, &str)] = &[
@@ -66,6 +66,7 @@ pub const CLOCK_AND_DICE_HOMES: &[(&str, &str)] = &[
     ("cli/src/output/progress.rs", "draws rates for a person"),
     ("tests/", "patience with hung programs"),
     ("benches/", "measures"),
+    ("engine/examples/index_scale.rs", "measures"),
 ];
 
 /// Who may print: the CLI's output, programs, and what only developers run.

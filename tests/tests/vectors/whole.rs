@@ -7,7 +7,7 @@ use vault_engine::format::id::TreeId;
 use vault_engine::format::keys::{Key, KeyClass, KeyRing};
 use vault_engine::format::layout::{ObjectKind, ObjectName};
 use vault_engine::format::node::{Content, Extent, Node, NodeType};
-use vault_engine::format::pack::{self, ChunkRow, PackBuilder, PackKind};
+use vault_engine::format::pack::{self, ChunkRow, CompressedBlock, PackBuilder, PackKind};
 use vault_engine::format::seal::Cipher;
 use vault_engine::format::slot::{self, Argon2Cost, Secret, SlotLabel, SlotRandom};
 use vault_engine::ops::select::{self, Filter};
@@ -33,11 +33,11 @@ fn with_trees(ring: &KeyRing, chunks: &[&[u8]]) -> Result<Repository, Refusal> {
     let mut objects = vec![(ObjectKind::Key, slot::create(ring, &secret, Argon2Cost::default(), &SlotLabel::default(), &random)?)];
     if !chunks.is_empty() {
         let key = ring.session_key(KeyClass::Tree, &[5; 16], "host", &[6; 32], &[7; 32]);
-        let mut builder = PackBuilder::new(PackKind::Meta, [5; 16], &key, 0);
+        let mut builder = PackBuilder::new(PackKind::Meta, [5; 16], &key, Vec::new());
         for plain in chunks {
             let rows = vec![ChunkRow { id: pack::name(ring, PackKind::Meta, plain), length: plain.len() as u32 }];
             let kind = (PackKind::Meta, Cipher::XChaCha20Poly1305);
-            builder.push(&pack::seal_block(ring.repository, kind.0, &key.seal, kind.1, Compression::Off, &[8; 32], plain, rows));
+            builder.push(&CompressedBlock::new(plain, Compression::Off, Vec::new()).seal(ring.repository, kind.0, &key.seal, kind.1, &[8; 32], rows));
         }
         objects.push((ObjectKind::MetaPack, builder.close(ring, &[9; 32], b"")?.0));
     }

@@ -16,6 +16,9 @@ pub fn tell(outcome: &BackupOutcome, dry_run: bool, problems: u64, session: &Ses
     for line in lines(outcome, dry_run) {
         session.output.remark(line)?;
     }
+    if session.output.verbose > 0 {
+        session.output.remark(stages(outcome))?;
+    }
     Ok(())
 }
 
@@ -36,6 +39,7 @@ fn event(outcome: &BackupOutcome, dry_run: bool, problems: u64) -> json::BackupS
         bytes_read: outcome.bytes_read,
         error_count: problems,
         total_duration: outcome.duration.as_secs_f64(),
+        stage_seconds: outcome.stages.iter().map(|(stage, time)| (stage.key(), time.as_secs_f64())).collect(),
         snapshot_id: outcome.snapshot.map(|id| id.to_hex()),
         confirmed: outcome.snapshot.map(|_| outcome.unconfirmed.is_none()),
     }
@@ -64,6 +68,12 @@ fn lines(outcome: &BackupOutcome, dry_run: bool) -> Vec<String> {
         None => "Snapshot:  none (nothing has changed)".to_owned(),
     });
     lines
+}
+
+/// Where the time went; threads work side by side, so together it may be more than the backup took.
+fn stages(outcome: &BackupOutcome) -> String {
+    let each: Vec<String> = outcome.stages.iter().map(|(stage, time)| format!("{} {}", stage.name(), span(*time))).collect();
+    format!("Stages:    {}", each.join(", "))
 }
 
 /// How many times smaller the new data became.
@@ -110,6 +120,7 @@ pub fn unconfirmed(snapshot: Option<ObjectId>, error: RepositoryError) -> Compla
 mod tests {
     use super::*;
     use vault_engine::format::snapshot::Summary;
+    use vault_engine::store::stages::Stage;
 
     fn outcome() -> BackupOutcome {
         BackupOutcome {
@@ -121,6 +132,7 @@ mod tests {
             changed_while_read: 0,
             bytes_read: 3072,
             duration: std::time::Duration::from_secs(2),
+            stages: Stage::ALL.map(|stage| (stage, std::time::Duration::from_millis(500))),
         }
     }
 
@@ -140,6 +152,8 @@ mod tests {
             ]
         );
         let event = event(&outcome(), false, 1);
+        assert_eq!((event.stage_seconds.len(), event.stage_seconds["store_wait"]), (7, 0.5));
+        assert!(stages(&outcome()).ends_with("seal 0.50 s, store wait 0.50 s"));
         assert_eq!((event.total_files_processed, event.data_added, event.confirmed), (3, 3072, Some(true)));
     }
 

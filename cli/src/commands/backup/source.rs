@@ -9,6 +9,7 @@ use crate::session::Session;
 use crate::settings::BackupTable;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
+use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -72,9 +73,8 @@ impl Plan {
 
     /// Opens the source. `own` are our repository and cache, which exist by now; `at` is the time a stream gets.
     pub fn open(self, own: Vec<PathBuf>, at: Time, cancel: &Arc<Cancel>) -> Result<Chosen, Complaint> {
-        let stream = |name: &OsStr, reader: Box<dyn Read + Send>| {
-            StreamSource::new(name.as_bytes(), reader, at)
-                .map_err(|error| Complaint::usage(format!("--stdin-filename {} is no file name", shown(name.as_ref()))).because(&error))
+        let named = |name: &OsStr, made: io::Result<StreamSource>| {
+            made.map_err(|error| Complaint::usage(format!("--stdin-filename {} is no file name", shown(name.as_ref()))).because(&error))
         };
         Ok(match self {
             Self::Files { options, missing } => {
@@ -82,10 +82,15 @@ impl Plan {
                     .map_err(|error| Complaint::failed(format!("cannot back up {}", shown(&error.path))).because(&error.error))?;
                 Chosen { source: Box::new(source), missing, producer: None }
             }
-            Self::Stdin(name) => Chosen { source: Box::new(stream(&name, Box::new(io::stdin()))?), missing: Vec::new(), producer: None },
+            Self::Stdin(name) => {
+                let input = io::stdin().as_fd().try_clone_to_owned().map_err(|error| Complaint::failed("cannot read standard input").because(&error))?;
+                let source = named(&name, StreamSource::from_fd(name.as_bytes(), input, at))?;
+                Chosen { source: Box::new(source), missing: Vec::new(), producer: None }
+            }
             Self::Command { name, words } => {
                 let (output, producer) = Producer::start(&words, cancel)?;
-                Chosen { source: Box::new(stream(&name, Box::new(output))?), missing: Vec::new(), producer: Some(producer) }
+                let source = named(&name, StreamSource::new(name.as_bytes(), Box::new(output), at))?;
+                Chosen { source: Box::new(source), missing: Vec::new(), producer: Some(producer) }
             }
         })
     }

@@ -13,37 +13,69 @@ use crate::store::repository::Repository;
 pub(super) struct ParentDirectory<'r> {
     entries: Option<Entries<'r>>,
     next: Option<Node>,
+    taken: u64,
+    /// Some could not be read.
+    is_damaged: bool,
 }
 
 impl<'r> ParentDirectory<'r> {
     /// The parent has no such directory.
     pub(super) fn none() -> Self {
-        Self { entries: None, next: None }
+        Self { entries: None, next: None, taken: 0, is_damaged: false }
     }
 
     /// The parent's directory with this node.
     pub(super) fn open(repository: &'r Repository, id: TreeId) -> Self {
-        Self { entries: Some(entries(repository, id)), next: None }
+        Self { entries: Some(entries(repository, id)), ..Self::none() }
     }
 
     /// The parent's entry of this name. Names must be asked for in ascending order. An error means that some of the parent's
     /// entries cannot be read; the others are still found.
     pub(super) fn take(&mut self, name: &[u8]) -> Result<Option<Node>> {
         loop {
-            if self.next.is_none() {
-                let Some(entries) = &mut self.entries else { return Ok(None) };
-                match entries.next() {
-                    Some(Ok(node)) => self.next = Some(node),
-                    Some(Err(error)) => return Err(error),
-                    None => self.entries = None,
-                }
+            if !self.fill()? {
+                return Ok(None);
             }
             match &self.next {
-                Some(node) if node.name.as_slice() < name => self.next = None,
-                Some(node) if node.name == name => return Ok(self.next.take()),
+                Some(node) if node.name.as_slice() < name => {
+                    self.taken += 1;
+                    self.next = None;
+                }
+                Some(node) if node.name == name => {
+                    self.taken += 1;
+                    return Ok(self.next.take());
+                }
                 _ => return Ok(None),
             }
         }
+    }
+
+    /// How many of the parent's entries were passed, found or not.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Whether the parent has `met` entries here and no more, all of which could be read.
+    pub(super) fn is_used_up(&mut self, met: u64) -> bool {
+        // What is wrong with an entry behind the last one that was asked for was not told; it is enough that the directory is written anew.
+        !matches!(self.fill(), Ok(true) | Err(_)) && self.taken == met && !self.is_damaged
+    }
+
+    /// Loads the next entry; `false` at the end.
+    fn fill(&mut self) -> Result<bool> {
+        if self.next.is_none()
+            && let Some(entries) = &mut self.entries
+        {
+            match entries.next() {
+                Some(Ok(node)) => self.next = Some(node),
+                Some(Err(error)) => {
+                    self.is_damaged = true;
+                    return Err(error);
+                }
+                None => self.entries = None,
+            }
+        }
+        Ok(self.next.is_some())
     }
 }
 

@@ -33,13 +33,15 @@ impl Pending {
 /// What the walk hands on, in order.
 pub(super) enum Event {
     /// A directory begins: its entry (contents still missing), and its entry in the parent.
-    Enter(Box<Node>, Option<Box<Node>>, Vec<u8>),
+    Enter(Box<Node>, Option<Box<Node>>, Box<dyn Fn() -> Vec<u8> + Send>),
     /// An entry that is ready.
     Ready(Box<Node>),
     /// An entry that a reader is at.
     Later(Arc<Pending>, usize),
     /// The directory entered last is complete.
     Leave,
+    /// Nothing changed anywhere: the root is this node still.
+    Same(TreeId),
 }
 
 struct Open {
@@ -47,7 +49,7 @@ struct Open {
     /// The directory's entry; none for the root.
     node: Option<Box<Node>>,
     before: Option<Box<Node>>,
-    path: Vec<u8>,
+    path: Box<dyn Fn() -> Vec<u8> + Send>,
 }
 
 /// Runs until the walk is over; returns the root's node, or nothing if the walk did not get to its end.
@@ -55,7 +57,7 @@ pub(super) fn run(shared: &Shared<'_>, events: &Receiver<Event>) -> Result<Optio
     let keys = shared.session.repository().keys.clone();
     let split = move |name: &[u8]| keys.split_number(name);
     let mut sink = |bytes: Vec<u8>| shared.session.store_tree(&bytes);
-    let mut stack = vec![Open { builder: DirectoryBuilder::new(), node: None, before: None, path: Vec::new() }];
+    let mut stack = vec![Open { builder: DirectoryBuilder::new(), node: None, before: None, path: Box::new(Vec::new) }];
     for event in events {
         let entry = match event {
             Event::Enter(node, before, path) => {
@@ -64,6 +66,7 @@ pub(super) fn run(shared: &Shared<'_>, events: &Receiver<Event>) -> Result<Optio
             }
             Event::Ready(node) => Some(*node),
             Event::Later(pending, index) => pending.take(index),
+            Event::Same(root) => return Ok(Some(root)),
             Event::Leave => {
                 let open = stack.pop().expect("the walk leaves only what it entered");
                 let id = open.builder.finish(&split, &mut sink)?;
@@ -79,7 +82,9 @@ pub(super) fn run(shared: &Shared<'_>, events: &Receiver<Event>) -> Result<Optio
                     Fate::Changed => counts.summary.dirs_changed += 1,
                     _ => counts.summary.dirs_unmodified += 1,
                 });
-                shared.monitor.entry(&open.path, fate, 0);
+                if shared.monitor.wants_entries() {
+                    shared.monitor.entry(&(open.path)(), fate, 0);
+                }
                 Some(*node)
             }
         };

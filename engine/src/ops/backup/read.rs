@@ -1,16 +1,17 @@
 //! Reads files: cuts, names, and gathers what is new into blocks.
 
 use super::Shared;
+use super::class::{Cutting, HEAD_BYTES, cutting, is_image};
 use super::fold::Pending;
-use crate::format::chunker::{CLUSTER, ChunkClass, Chunker};
-use crate::format::id::ChunkId;
+use crate::format::chunker::{CLUSTER, ChunkClass, Chunker, SINGLE_CHUNK_MAX};
 use crate::format::node::{Content, Extent, Node};
 use crate::format::pack::PackKind;
 use crate::format::tree::store_extents;
 use crate::ops::monitor::Fate;
 use crate::ops::source::{Body, SourceDir, Stat};
 use crate::store::error::RepositoryError;
-use crate::store::session::{DATA_BLOCK_BYTES, OpenBlock};
+use crate::store::session::OpenBlock;
+use crate::store::stages::Stage;
 use crossbeam_channel::{Receiver, Sender};
 use std::io;
 use std::sync::Arc;
@@ -31,11 +32,15 @@ pub(super) struct Batch {
 }
 
 /// Bytes asked for at once.
-const READ: usize = 1 << 20;
+const READ: usize = 512 << 10;
 /// Bytes in which the next cut usually lies; only if it does not is the longest chunk waited for.
 const USUAL: usize = 2 << 20;
 /// A chunk of at least this many bytes is a block of its own.
-const LONE_CHUNK: usize = DATA_BLOCK_BYTES / 2;
+const LONE_CHUNK: usize = 512 << 10;
+/// Blocks of disk images stay small: they are read at random.
+const IMAGE_BLOCK_BYTES: usize = 512 << 10;
+/// What zeros of disk images are compared with.
+static ZEROS: [u8; CLUSTER] = [0; CLUSTER];
 
 /// What ends the reading of one file.
 enum Trouble {
@@ -63,27 +68,18 @@ pub(super) struct Reader<'a> {
     chunker: Chunker,
     window: Vec<u8>,
     open: OpenBlock,
+    block_bytes: usize,
     blocks: Sender<OpenBlock>,
-}
-
-/// How a file's contents are cut, from its name and size. A stream has no size beforehand, which shows as 0: it is an image or a dump.
-fn class_of(name: &[u8], size: u64) -> ChunkClass {
-    const IMAGES: [&[u8]; 8] = [b"raw", b"img", b"qcow2", b"vmdk", b"vdi", b"vhd", b"vhdx", b"iso"];
-    const DUMPS: [&[u8]; 5] = [b"sql", b"dump", b"pgdump", b"rdb", b"mbox"];
-    let extension = name.rsplit(|byte| *byte == b'.').next().unwrap_or_default().to_ascii_lowercase();
-    if (size == 0 || size >= 16 << 20) && IMAGES.contains(&&extension[..]) {
-        ChunkClass::Images
-    } else if size == 0 || DUMPS.contains(&&extension[..]) {
-        ChunkClass::Dumps
-    } else {
-        ChunkClass::Files
-    }
+    /// Bytes at the front of the window that were read before it was known how to cut.
+    ahead: usize,
+    /// Emptied blocks, to be filled again.
+    spare: Receiver<OpenBlock>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(shared: &'a Shared<'a>, blocks: Sender<OpenBlock>) -> Self {
+    pub(super) fn new(shared: &'a Shared<'a>, block_bytes: usize, blocks: Sender<OpenBlock>, spare: Receiver<OpenBlock>) -> Self {
         let chunker = Chunker::new(shared.session.repository().keys.gear());
-        Self { shared, chunker, window: vec![0; USUAL + 2 * READ], open: OpenBlock::default(), blocks }
+        Self { shared, chunker, window: vec![0; USUAL + 2 * READ], open: OpenBlock::default(), block_bytes, blocks, ahead: 0, spare }
     }
 
     /// Reads batches until there are no more, or the run is over.
@@ -94,6 +90,10 @@ impl<'a> Reader<'a> {
                 nodes.push(if self.shared.stopped() { None } else { self.file(job) });
             }
             batch.pending.fulfil(nodes);
+            // Neighbours share a block: what another reader takes in between would only lengthen the distance to what is like it.
+            if self.open.length() >= self.block_bytes / 4 * 3 {
+                self.flush();
+            }
         }
         self.flush();
     }
@@ -102,6 +102,7 @@ impl<'a> Reader<'a> {
         if !self.open.is_empty() {
             // The receiver is gone only when the run has failed already.
             let _ = self.blocks.send(std::mem::take(&mut self.open));
+            self.open = self.spare.try_recv().unwrap_or_default();
         }
     }
 
@@ -115,12 +116,14 @@ impl<'a> Reader<'a> {
                     summary.content_bytes += size;
                     counts.progress.files_done += 1;
                 });
-                let path = job.dir.path(&job.name);
                 if node.changed_while_read {
                     self.shared.tally.add(|counts| counts.changed_while_read += 1);
+                    let path = job.dir.path(&job.name);
                     self.shared.monitor.problem(&path, "the file changed while it was read, twice; what was stored may mix two states");
                 }
-                self.shared.monitor.entry(&path, if job.in_parent { Fate::Changed } else { Fate::New }, size);
+                if self.shared.monitor.wants_entries() {
+                    self.shared.monitor.entry(&job.dir.path(&job.name), if job.in_parent { Fate::Changed } else { Fate::New }, size);
+                }
                 Some(node)
             }
             Err(Trouble::Source(error)) => {
@@ -136,9 +139,13 @@ impl<'a> Reader<'a> {
     }
 
     fn read(&mut self, job: &Job) -> Result<Node, Trouble> {
-        let class = self.shared.options.chunk_class.unwrap_or_else(|| class_of(&job.name, job.stat.size));
         let mut body = job.dir.open(&job.name)?;
         let mut stat = job.stat;
+        self.ahead = 0;
+        let class = match self.shared.options.chunk_class.map_or_else(|| cutting(&job.name, stat.size, job.dir.is_stream()), Cutting::As) {
+            Cutting::As(class) => class,
+            Cutting::Unless(class) => self.image_or(&mut *body, class)?,
+        };
         let mut extents = self.contents(&mut *body, &stat, class)?;
         let mut after = body.stat()?;
         let mut changed_while_read = false;
@@ -151,7 +158,10 @@ impl<'a> Reader<'a> {
             changed_while_read = after.is_some_and(|after| differs(&after, &stat));
         }
         body.release();
-        let (mut metadata, remarks) = job.dir.metadata(&job.name, &stat)?;
+        let (mut metadata, remarks) = match body.metadata(&stat)? {
+            Some(described) => described,
+            None => job.dir.metadata(&job.name, &stat)?,
+        };
         for remark in remarks {
             self.shared.missing(&job.dir.path(&job.name), &remark);
         }
@@ -162,14 +172,86 @@ impl<'a> Reader<'a> {
         Ok(Node { name: job.name.clone(), metadata, content, changed_while_read, unknown: Vec::new() })
     }
 
+    /// Looks at the first bytes. Those of a body that cannot go back wait in the window.
+    fn image_or(&mut self, body: &mut dyn Body, class: ChunkClass) -> Result<ChunkClass, Trouble> {
+        let mut length = 0;
+        while length < HEAD_BYTES {
+            match body.read(&mut self.window[length..HEAD_BYTES])? {
+                0 => break,
+                read => length += read,
+            }
+        }
+        if body.rewind().is_err() {
+            self.ahead = length;
+        }
+        Ok(if is_image(&self.window[..length]) { ChunkClass::Images } else { class })
+    }
+
+    /// Reads a file that is one chunk right into the block it will be part of. `None`: it is longer than it was, and must be cut.
+    fn small(&mut self, body: &mut dyn Body, size: usize) -> Result<Option<Vec<Extent>>, Trouble> {
+        // The batch ends where the block is full, so its last file goes beyond.
+        if self.open.length() + size > self.block_bytes + SINGLE_CHUNK_MAX {
+            self.flush();
+        }
+        let host = &*self.shared.session.repository().host;
+        let stages = self.shared.session.stages();
+        let room = self.open.room(size + 1);
+        let mut length = 0;
+        let started = host.elapsed();
+        loop {
+            let read = body.read(&mut room[length..])?;
+            length += read;
+            // A read that got less than it asked for, but all that the file should hold, has seen its end.
+            if read == 0 || length >= size {
+                break;
+            }
+        }
+        stages.add(Stage::Read, host.elapsed().saturating_sub(started));
+        self.shared.count(|counts| {
+            counts.bytes_read += length as u64;
+            counts.progress.bytes_done += length as u64;
+        });
+        if length > size {
+            return Ok(None);
+        }
+        if length == 0 {
+            return Ok(Some(Vec::new()));
+        }
+        let session = self.shared.session;
+        let claimed = stages.time(host, Stage::Name, || {
+            let id = session.repository().keys.name_data(&room[..length]);
+            session.claim(PackKind::Data, &id.0).map(|claimed| (id, claimed))
+        });
+        let (id, is_new) = claimed?;
+        if is_new {
+            self.open.keep(id.0, length);
+        }
+        Ok(Some(vec![Extent::Chunk { id, length: length as u32 }]))
+    }
+
     fn contents(&mut self, body: &mut dyn Body, stat: &Stat, class: ChunkClass) -> Result<Vec<Extent>, Trouble> {
         let mut extents = Vec::new();
         if stat.allocated >= stat.size {
+            if (1..=SINGLE_CHUNK_MAX as u64).contains(&stat.size) && class != ChunkClass::Images {
+                if let Some(extents) = self.small(body, stat.size as usize)? {
+                    return Ok(extents);
+                }
+                body.rewind()?;
+            }
             self.run_of_data(body, u64::MAX, None, class, &mut extents)?;
             return Ok(extents);
         }
         let mut at = 0;
-        while let Some(range) = body.next_data(at)? {
+        while let Some(mut range) = body.next_data(at)? {
+            if class == ChunkClass::Images {
+                // Clusters lie at multiples of their length, whatever is allocated.
+                let start = range.start - range.start % CLUSTER as u64;
+                if start != range.start {
+                    body.seek(start)?;
+                }
+                let end = range.end.checked_next_multiple_of(CLUSTER as u64).unwrap_or(u64::MAX);
+                range = start..end.min(stat.size.max(range.end));
+            }
             push_hole(&mut extents, range.start.saturating_sub(at));
             let read = self.run_of_data(body, range.end.saturating_sub(range.start), Some(stat.size), class, &mut extents)?;
             at = range.start + read;
@@ -184,14 +266,21 @@ impl<'a> Reader<'a> {
 
     /// Reads up to `limit` bytes from where the body stands, cut by themselves; returns how many there were. `size` is the file's; `None`: the run is the file.
     fn run_of_data(&mut self, body: &mut dyn Body, limit: u64, mut size: Option<u64>, class: ChunkClass, extents: &mut Vec<Extent>) -> Result<u64, Trouble> {
-        let (mut start, mut end, mut total, mut at_end) = (0, 0, 0u64, limit == 0);
+        let host = &*self.shared.session.repository().host;
+        let stages = self.shared.session.stages();
+        let ahead = std::mem::take(&mut self.ahead);
+        let (mut start, mut end, mut total, mut at_end) = (0, ahead, ahead as u64, limit == 0);
+        self.shared.count(|counts| {
+            counts.bytes_read += ahead as u64;
+            counts.progress.bytes_done += ahead as u64;
+        });
         loop {
             let mut wanted = class.length_max().min(USUAL);
             let length = loop {
                 while !at_end && end - start < wanted {
                     (start, end) = self.make_room(start, end);
                     let most = (self.window.len() - end).min(READ).min(usize::try_from(limit - total).unwrap_or(usize::MAX));
-                    let read = body.read(&mut self.window[end..end + most])?;
+                    let read = stages.time(host, Stage::Read, || body.read(&mut self.window[end..end + most]))?;
                     end += read;
                     total += read as u64;
                     at_end = read == 0 || total == limit;
@@ -205,7 +294,7 @@ impl<'a> Reader<'a> {
                 }
                 // A file that goes on behind the window is no small one.
                 let size = *size.get_or_insert(if at_end { total } else { u64::MAX });
-                let length = self.chunker.cut_in_file(class, size, &self.window[start..end]);
+                let length = stages.time(host, Stage::Cut, || self.chunker.cut_in_file(class, size, &self.window[start..end]));
                 // A cut before the end of what is there stays where it is, whatever follows (SPEC chapter 10).
                 if at_end || length < end - start || wanted == class.length_max() {
                     break length;
@@ -235,23 +324,28 @@ impl<'a> Reader<'a> {
 
     fn chunk(&mut self, class: ChunkClass, start: usize, length: usize, extents: &mut Vec<Extent>) -> Result<(), Trouble> {
         let plain = &self.window[start..start + length];
-        if class == ChunkClass::Images && length == CLUSTER && plain.iter().all(|byte| *byte == 0) {
+        if class == ChunkClass::Images && *plain == ZEROS {
             push_hole(extents, length as u64);
             return Ok(());
         }
-        let id: ChunkId = self.shared.session.repository().keys.name_data(plain);
-        if self.shared.session.claim(PackKind::Data, &id.0)? {
+        let session = self.shared.session;
+        let claimed = session.stages().time(&*session.repository().host, Stage::Name, || {
+            let id = session.repository().keys.name_data(plain);
+            session.claim(PackKind::Data, &id.0).map(|claimed| (id, claimed))
+        });
+        let (id, is_new) = claimed?;
+        if is_new {
+            let plain = &self.window[start..start + length];
             if length >= LONE_CHUNK {
-                let mut block = OpenBlock::default();
+                let mut block = self.spare.try_recv().unwrap_or_default();
                 block.push(id.0, plain);
                 let _ = self.blocks.send(block);
             } else {
-                // Blocks of disk images stay small: they are read at random.
-                let most = if class == ChunkClass::Images { DATA_BLOCK_BYTES / 4 } else { DATA_BLOCK_BYTES };
+                let most = if class == ChunkClass::Images { IMAGE_BLOCK_BYTES } else { self.block_bytes };
                 if self.open.length() + length > most {
-                    let _ = self.blocks.send(std::mem::take(&mut self.open));
+                    self.flush();
                 }
-                self.open.push(id.0, plain);
+                self.open.push(id.0, &self.window[start..start + length]);
             }
         }
         extents.push(Extent::Chunk { id, length: length as u32 });

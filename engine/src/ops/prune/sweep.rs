@@ -2,7 +2,7 @@
 
 use super::ground::{Copy, listed};
 use super::mark::Walk;
-use super::repack::{Counter, Mover, Repacked, fresh_keys};
+use super::repack::{Counter, Old, Repacked, repack};
 use super::{Prune, plan, roots, segments, usage};
 use crate::format::id::ObjectId;
 use crate::format::layout::{ObjectKind, ObjectName};
@@ -165,13 +165,12 @@ fn move_round(prune: &mut Prune<'_>, round: &[usize], total_bytes: u64) -> Resul
     let repository = prune.repository;
     let mut repacked = Repacked::default();
     let counter = Counter { monitor: prune.monitor, cancel: prune.cancel, moved: AtomicU64::new(prune.outcome.put.1), total: total_bytes };
-    let keys = fresh_keys(repository, &prune.options.host);
-    let mover = Mover { repository, ground: &prune.ground, uses: &prune.uses, needed: &prune.needed, keys, counter };
     for kind in KINDS {
         let packs = plan::new_packs(&prune.uses, round, kind, size_of(repository, kind));
-        mover.repack(kind, &packs, prune.options.threads, &mut repacked)?;
+        let old = Old { repository, ground: &prune.ground, uses: &prune.uses, needed: &prune.needed, keys: &prune.keys, kind };
+        repack(&old, &packs, prune.options.threads, &counter, &mut repacked)?;
     }
-    prune.outcome.put = (prune.outcome.put.0 + repacked.put.len() as u64, mover.counter.moved.load(Ordering::Relaxed));
+    prune.outcome.put = (prune.outcome.put.0 + repacked.put.len() as u64, counter.moved.load(Ordering::Relaxed));
     prune.ground.add(repository, &repacked.put, prune.options.threads)?;
     prune.marks.grow(&prune.ground);
     let new = repacked.put.iter().filter_map(|pack| prune.ground.numbers.get(&pack.id).copied());

@@ -67,18 +67,20 @@ pub fn uses(repository: &Repository, ground: &Ground, marks: &Marks, needed: &Bi
                 (used.unused_bytes, used.idle_bytes) = (0, 0);
                 let table = ground.table(repository, number as u32)?;
                 for (block, row) in table.table.blocks.iter().enumerate() {
-                    let chunks = row.first_chunk..row.first_chunk + row.chunks;
-                    let length = |at: u32| u64::from(table.table.chunks[at as usize].length);
-                    let plain: u64 = chunks.filter(|at| needed.has(place.first_bit + u64::from(*at))).map(length).sum();
+                    let is_needed = |at: &u32| needed.has(place.first_bit + u64::from(*at));
+                    let lengths = (row.first_chunk..row.first_chunk + row.chunks).filter(is_needed).map(|at| u64::from(table.table.chunks[at as usize].length));
+                    let (live_chunks, plain) = lengths.fold((0, 0), |(count, sum), length| (count + 1, sum + length));
+                    let mut idle = u64::from(row.box_length);
+                    let mut live_bytes = 0;
                     if plain > 0 {
-                        let unused = u64::from(row.box_length) * (u64::from(row.plain_length) - plain) / u64::from(row.plain_length);
-                        used.unused_bytes += unused;
+                        live_bytes = (u64::from(row.box_length) * plain / u64::from(row.plain_length)) as u32;
                         let (box_bytes, order) = (row.box_length, marks.order[number][block]);
-                        used.needed.push(Needed { block: block as u32, box_bytes, unused_bytes: unused as u32, chunks: row.chunks, order });
-                    } else {
-                        used.idle_bytes += u64::from(row.box_length);
-                        used.unused_bytes += u64::from(row.box_length);
+                        let block = Needed { block: block as u32, box_bytes, live_bytes, chunks: row.chunks, live_chunks, order };
+                        idle -= block.moved_bytes();
+                        used.needed.push(block);
                     }
+                    used.idle_bytes += idle;
+                    used.unused_bytes += u64::from(row.box_length - live_bytes);
                 }
             }
             lock(&found)[number] = Some(used);

@@ -9,11 +9,10 @@ use crate::format::pack::PackKind;
 use crate::ops::parallel::{lock, parallel};
 use crate::ops::target::TargetFile;
 use crate::ops::walk::Located;
-use crate::store::error::{RepositoryError, Result};
-use crate::store::load::{BadBlocks, PackTable};
+use crate::store::error::Result;
+use crate::store::load::BadBlocks;
 use std::collections::HashMap;
 use std::io;
-use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 /// Most chunk references in a batch.
@@ -24,54 +23,48 @@ const FILES_MAX: usize = 32 << 10;
 const FILE_BYTES: usize = 640;
 /// What a chunk reference costs in memory, with its place.
 const CHUNK_BYTES: usize = 96;
-/// Blocks that lie closer together than this are read together with what lies between.
-const GAP_MAX: u64 = 256 << 10;
-/// Longest read, unless a single block is longer.
-const READ_MAX: u64 = 4 << 20;
 /// Chunks compared by one thread at a time.
 const COMPARE_RUN: usize = 64;
+/// Chunks looked for by one thread at a time.
+const PLACE_RUN: usize = 1024;
 /// Holes from this length on are punched without looking whether they are zeros already.
 const PUNCH_UNSEEN: u64 = 16 << 20;
 /// Bytes looked at, or written as zeros, at a time.
 const PIECE: usize = 256 << 10;
 
 /// A chunk that belongs somewhere in a file.
-struct Wanted {
+pub struct Wanted {
     job: u32,
-    length: u32,
-    offset: u64,
-    id: ChunkId,
+    pub length: u32,
+    pub offset: u64,
+    pub id: ChunkId,
 }
 
 /// A hole that must be made, or looked after.
-struct Hole {
+pub struct Hole {
     job: u32,
     offset: u64,
     length: u64,
 }
 
 /// Where a wanted chunk lies.
-struct Placed {
-    pack: u32,
-    block: u32,
-    start: u32,
-    box_offset: u64,
-    box_length: u32,
-    wanted: u32,
-}
-
-/// Blocks that are read with one call: a range of the placed chunks, and the bytes of the pack.
-struct Run {
-    placed: Range<usize>,
-    bytes: Range<u64>,
+pub struct Placed {
+    pub pack: u32,
+    pub block: u32,
+    pub start: u32,
+    pub box_offset: u64,
+    pub box_length: u32,
+    pub wanted: u32,
+    /// The next batch wants it.
+    pub is_ahead: bool,
 }
 
 /// Files and the chunks they want.
 #[derive(Default)]
 pub struct Batch {
-    jobs: Vec<Arc<Job>>,
-    wanted: Vec<Wanted>,
-    holes: Vec<Hole>,
+    pub jobs: Vec<Arc<Job>>,
+    pub wanted: Vec<Wanted>,
+    pub holes: Vec<Hole>,
     bytes: usize,
 }
 
@@ -118,15 +111,6 @@ impl Batch {
         self.bytes >= memory_bytes || self.wanted.len() + self.holes.len() >= CHUNKS_MAX || self.jobs.len() >= FILES_MAX
     }
 
-    /// Restores all of it. The file pushed last is not finished if it `continues` in the next batch.
-    pub fn restore(self, shared: &Shared<'_>, continues: bool) -> Result<()> {
-        let outcome = self.run(shared, continues);
-        if outcome.is_err() {
-            self.abandon(shared);
-        }
-        outcome
-    }
-
     /// The restore ends before its time: no file of this batch is left half written.
     pub fn abandon(&self, shared: &Shared<'_>) {
         for job in &self.jobs {
@@ -134,63 +118,19 @@ impl Batch {
         }
     }
 
-    fn run(&self, shared: &Shared<'_>, continues: bool) -> Result<()> {
-        let threads = shared.options.threads;
-        let mut pending = self.compare(shared)?;
-        // Everything is placed before anything is written: a file whose chunks are gone stays as it was.
-        let mut bad = BadBlocks::new();
-        let mut packs = Packs::default();
-        let mut placed = self.place(shared, &mut packs, &pending, &bad)?;
-        parallel(threads, self.holes.len(), Vec::new, |buffer, at| self.hole(shared, &self.holes[at], buffer))?;
-        let finished = self.jobs.len() - usize::from(continues);
-        let release = || {
-            parallel(
-                threads,
-                finished,
-                || (),
-                |(), at| {
-                    shared.check()?;
-                    self.jobs[at].release(shared);
-                    Ok(())
-                },
-            )
-        };
-        if !shared.options.verify {
-            release()?;
-        }
-        while !placed.is_empty() {
-            placed.sort_unstable_by_key(|placed| (placed.pack, placed.block, placed.start));
-            let runs = runs(&placed);
-            let failed = Mutex::new((Vec::new(), Vec::new()));
-            parallel(threads, runs.len(), Vec::new, |plain, at| {
-                let run = &runs[at];
-                let pack = packs.list[placed[run.placed.start].pack as usize];
-                self.read(shared, pack, run, &placed[run.placed.clone()], plain, &failed)
-            })?;
-            // Chunks of blocks that are damaged may lie elsewhere too.
-            let (blocks, chunks) = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-            bad.extend(blocks);
-            pending = chunks;
-            placed = self.place(shared, &mut packs, &pending, &bad)?;
-        }
-        if shared.options.verify {
-            self.verify(shared)?;
-            release()?;
-        }
-        Ok(())
-    }
-
-    fn job(&self, wanted: &Wanted) -> &Arc<Job> {
+    /// The file that wants a chunk.
+    pub fn job(&self, wanted: &Wanted) -> &Arc<Job> {
         &self.jobs[wanted.job as usize]
     }
 
-    fn done(&self, shared: &Shared<'_>, wanted: &Wanted) {
+    /// A chunk lies where it belongs.
+    pub fn done(&self, shared: &Shared<'_>, wanted: &Wanted) {
         add(&shared.counters.bytes_done, u64::from(wanted.length));
         self.job(wanted).release(shared);
     }
 
     /// Numbers of the chunks that do not lie where they belong already.
-    fn compare(&self, shared: &Shared<'_>) -> Result<Vec<u32>> {
+    pub fn compare(&self, shared: &Shared<'_>) -> Result<Vec<u32>> {
         let pending = Mutex::new(Vec::new());
         let numbers: Vec<u32> = (0..self.wanted.len() as u32).collect();
         let pieces: Vec<&[u32]> = numbers.chunks(COMPARE_RUN).collect();
@@ -219,7 +159,24 @@ impl Batch {
     }
 
     /// Where the chunks lie. Those that lie nowhere fail their files.
-    fn place(&self, shared: &Shared<'_>, packs: &mut Packs, pending: &[u32], bad: &BadBlocks) -> Result<Vec<Placed>> {
+    pub fn place(&self, shared: &Shared<'_>, packs: &Mutex<Packs>, pending: &[u32], bad: &BadBlocks) -> Result<Vec<Placed>> {
+        let pieces: Vec<&[u32]> = pending.chunks(PLACE_RUN).collect();
+        let all = Mutex::new(Vec::with_capacity(pending.len()));
+        parallel(
+            shared.options.threads,
+            pieces.len(),
+            || (),
+            |(), at| {
+                let placed = self.place_some(shared, packs, pieces[at], bad)?;
+                lock(&all).extend(placed);
+                Ok(())
+            },
+        )?;
+        Ok(all.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    fn place_some(&self, shared: &Shared<'_>, packs: &Mutex<Packs>, pending: &[u32], bad: &BadBlocks) -> Result<Vec<Placed>> {
+        shared.check()?;
         let mut placed = Vec::with_capacity(pending.len());
         for number in pending {
             let wanted = &self.wanted[*number as usize];
@@ -230,12 +187,13 @@ impl Batch {
                     Ok(place) if place.length == wanted.length => {
                         let row = &place.pack.table.blocks[place.block];
                         placed.push(Placed {
-                            pack: packs.number(&place.pack),
+                            pack: lock(packs).number(place.pack.indexed()),
                             block: place.block as u32,
                             start: place.offset as u32,
                             box_offset: row.offset,
                             box_length: row.box_length,
                             wanted: *number,
+                            is_ahead: false,
                         });
                         continue;
                     }
@@ -254,62 +212,8 @@ impl Batch {
         Ok(placed)
     }
 
-    /// Reads a run of blocks and writes their chunks.
-    fn read(&self, shared: &Shared<'_>, pack: IndexedPack, run: &Run, placed: &[Placed], plain: &mut Vec<u8>, failed: &Mutex<Failed>) -> Result<()> {
-        shared.check()?;
-        let repository = shared.repository;
-        let give_up = |placed: &[Placed]| {
-            let mut failed = lock(failed);
-            failed.0.extend(placed.iter().map(|placed| (pack.id, placed.block as usize)));
-            failed.1.extend(placed.iter().map(|placed| placed.wanted));
-        };
-        let table = match repository.loader.table(repository, &pack) {
-            Ok(table) => table,
-            Err(error) if error.concerns_one_object() => {
-                give_up(placed);
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
-        // When the run cannot be read, some of its blocks may still be.
-        let mut bytes = match repository.store.get_range(&table.name(), run.bytes.clone()).map_err(RepositoryError::from) {
-            Ok(bytes) => Some(bytes),
-            Err(error) if error.concerns_one_object() => None,
-            Err(error) => return Err(error),
-        };
-        for of_block in placed.chunk_by(|a, b| a.block == b.block) {
-            let block = &of_block[0];
-            plain.clear();
-            let opened = match &mut bytes {
-                Some(bytes) => {
-                    let start = (block.box_offset - run.bytes.start) as usize;
-                    let boxed = &mut bytes[start..start + block.box_length as usize];
-                    repository.loader.open_block(repository, &table, block.block as usize, boxed, plain)
-                }
-                None => repository.loader.block(repository, &table, block.block as usize).map(|bytes| *plain = bytes),
-            };
-            match opened {
-                Ok(()) => {}
-                Err(error) if error.concerns_one_object() => {
-                    shared.monitor.note(&error.to_string());
-                    give_up(of_block);
-                    continue;
-                }
-                Err(error) => return Err(error),
-            }
-            for placed in of_block {
-                let wanted = &self.wanted[placed.wanted as usize];
-                let start = placed.start as usize;
-                self.job(wanted).write(shared, &plain[start..start + wanted.length as usize], wanted.offset);
-                self.done(shared, wanted);
-            }
-        }
-        shared.progress(false);
-        Ok(())
-    }
-
     /// Makes a range zeros, as a hole where that is wanted; what is zeros already is left.
-    fn hole(&self, shared: &Shared<'_>, hole: &Hole, buffer: &mut Vec<u8>) -> Result<()> {
+    pub fn hole(&self, shared: &Shared<'_>, hole: &Hole, buffer: &mut Vec<u8>) -> Result<()> {
         shared.check()?;
         let job = &self.jobs[hole.job as usize];
         job.with_file(shared, |file| {
@@ -349,68 +253,31 @@ impl Batch {
         job.release(shared);
         Ok(())
     }
-
-    /// Reads back what was restored.
-    fn verify(&self, shared: &Shared<'_>) -> Result<()> {
-        parallel(shared.options.threads, self.wanted.len(), Vec::new, |buffer, at| {
-            shared.check()?;
-            let wanted = &self.wanted[at];
-            let job = self.job(wanted);
-            let mut holds_it = true;
-            job.with_file(shared, |file| holds(shared, file, wanted, buffer).map(|answer| holds_it = answer));
-            if !holds_it {
-                job.fail(shared, &format!("read back, it is not what was written, at byte {}", wanted.offset));
-            }
-            Ok(())
-        })
-    }
 }
-
-/// Blocks that could not be opened, and the numbers of the chunks wanted from them.
-type Failed = (Vec<(ObjectId, usize)>, Vec<u32>);
 
 /// Packs by small numbers.
 #[derive(Default)]
-struct Packs {
-    list: Vec<IndexedPack>,
-    numbers: HashMap<ObjectId, u32>,
+pub struct Packs {
+    pub list: Vec<IndexedPack>,
+    pub numbers: HashMap<ObjectId, u32>,
 }
 
 impl Packs {
-    fn number(&mut self, pack: &PackTable) -> u32 {
+    /// The number of a pack.
+    pub fn number(&mut self, pack: IndexedPack) -> u32 {
         *self.numbers.entry(pack.id).or_insert_with(|| {
-            self.list.push(pack.indexed());
+            self.list.push(pack);
             self.list.len() as u32 - 1
         })
     }
 }
 
 /// Whether the file holds the wanted chunk where it belongs.
-fn holds(shared: &Shared<'_>, file: &dyn TargetFile, wanted: &Wanted, buffer: &mut Vec<u8>) -> io::Result<bool> {
+pub fn holds(shared: &Shared<'_>, file: &dyn TargetFile, wanted: &Wanted, buffer: &mut Vec<u8>) -> io::Result<bool> {
     let length = wanted.length as usize;
     if buffer.len() < length {
         buffer.resize(length, 0);
     }
     let read = file.read_at(&mut buffer[..length], wanted.offset)?;
     Ok(read == length && shared.repository.keys.name_data(&buffer[..length]) == wanted.id)
-}
-
-/// Groups placed chunks, which are in order, into reads.
-fn runs(placed: &[Placed]) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
-    for (at, chunk) in placed.iter().enumerate() {
-        let (start, end) = (chunk.box_offset, chunk.box_offset + u64::from(chunk.box_length));
-        match runs.last_mut() {
-            Some(run)
-                if placed[run.placed.start].pack == chunk.pack
-                    && start <= run.bytes.end.saturating_add(GAP_MAX)
-                    && (end <= run.bytes.end || end - run.bytes.start <= READ_MAX) =>
-            {
-                run.placed.end = at + 1;
-                run.bytes.end = run.bytes.end.max(end);
-            }
-            _ => runs.push(Run { placed: at..at + 1, bytes: start..end }),
-        }
-    }
-    runs
 }

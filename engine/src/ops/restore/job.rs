@@ -78,6 +78,8 @@ pub struct Job {
     failed: AtomicBool,
     created: AtomicBool,
     touched: AtomicBool,
+    /// Where what was written ends.
+    end: AtomicU64,
     handle: Mutex<Option<Arc<dyn TargetFile>>>,
 }
 
@@ -94,6 +96,7 @@ impl Job {
             failed: AtomicBool::new(false),
             created: AtomicBool::new(false),
             touched: AtomicBool::new(false),
+            end: AtomicU64::new(0),
             handle: Mutex::default(),
         })
     }
@@ -142,6 +145,7 @@ impl Job {
         self.with_file(shared, |file| {
             self.touch();
             file.write_at(bytes, offset)?;
+            self.end.fetch_max(offset + bytes.len() as u64, Ordering::Relaxed);
             add(&shared.counters.bytes_written, bytes.len() as u64);
             Ok(())
         });
@@ -157,15 +161,22 @@ impl Job {
         if let Some(file) = &*handle {
             return Ok(Arc::clone(file));
         }
+        // Given up meanwhile, and taken away: it must not be made once more.
+        if self.is_failed() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         let target = self.dir.target().ok_or(io::ErrorKind::NotFound)?;
         let fresh = !self.in_place && !self.created.load(Ordering::Relaxed);
-        let file: Arc<dyn TargetFile> = Arc::from(target.file(&self.node.name, fresh)?);
+        let file = target.file(&self.node.name, fresh)?;
         if fresh {
             self.created.store(true, Ordering::Relaxed);
         }
         *handle = Some(Arc::clone(&file));
         drop(handle);
-        shared.pool.register(self);
+        // Whoever does the last piece closes the file at once.
+        if self.remaining.load(Ordering::Acquire) > 1 {
+            shared.pool.register(self);
+        }
         Ok(file)
     }
 
@@ -176,7 +187,8 @@ impl Job {
         }
         let metadata = &self.node.metadata;
         self.with_file(shared, |file| {
-            if file.length()? != metadata.size {
+            let length = if self.in_place { file.length()? } else { self.end.load(Ordering::Relaxed) };
+            if length != metadata.size {
                 self.touch();
                 file.set_length(metadata.size)?;
             }
@@ -193,7 +205,7 @@ impl Job {
         } else {
             self.stage.0.store(Stage::GOOD, Ordering::Release);
             let fate = if self.in_place && !self.touched.load(Ordering::Relaxed) { Fate::Kept } else { Fate::Restored };
-            shared.entry(&self.path(), fate, metadata.size);
+            shared.entry(|| self.path(), fate, metadata.size);
         }
         self.dir.release(shared);
     }

@@ -13,6 +13,31 @@ use std::sync::{Mutex, PoisonError};
 /// Losses that are remembered one by one; the rest is only counted.
 pub const LOSSES_MAX: usize = 1000;
 
+/// Entries between two words about progress.
+const PROGRESS_EVERY: u64 = 32;
+
+/// Memory that a thread works in; made once, since the system takes its time to hand it out.
+#[derive(Default)]
+pub struct Buffers {
+    /// Bytes of a pack.
+    pub boxed: Vec<u8>,
+    /// The contents of a block, or of a chunk.
+    pub plain: Vec<u8>,
+}
+
+/// Buffers on loan.
+pub struct Lent<'a> {
+    /// The buffers.
+    pub buffers: Buffers,
+    pool: &'a Mutex<Vec<Buffers>>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        lock(self.pool).push(std::mem::take(&mut self.buffers));
+    }
+}
+
 #[derive(Default)]
 pub struct Counters {
     pub files_restored: AtomicU64,
@@ -42,12 +67,14 @@ pub struct Shared<'a> {
     pub cancel: &'a Cancel,
     pub counters: Counters,
     pub pool: Pool,
+    buffers: Mutex<Vec<Buffers>>,
     losses: Mutex<Vec<(Vec<u8>, Loss)>>,
 }
 
 impl<'a> Shared<'a> {
     pub fn new(repository: &'a Repository, options: &'a RestoreOptions, select: &'a dyn Select, monitor: &'a dyn Monitor, cancel: &'a Cancel) -> Self {
-        Self { repository, options, select, monitor, cancel, counters: Counters::default(), pool: Pool::default(), losses: Mutex::default() }
+        let (counters, pool, buffers, losses) = Default::default();
+        Self { repository, options, select, monitor, cancel, counters, pool, buffers, losses }
     }
 
     /// An error if somebody asked to stop.
@@ -71,12 +98,21 @@ impl<'a> Shared<'a> {
     }
 
     /// An entry that is no directory is done.
-    pub fn entry(&self, path: &[u8], fate: Fate, size: u64) {
+    pub fn entry(&self, path: impl FnOnce() -> Vec<u8>, fate: Fate, size: u64) {
         let counter = if fate == Fate::Kept { &self.counters.files_kept } else { &self.counters.files_restored };
         add(counter, 1);
-        add(&self.counters.files_done, 1);
-        self.monitor.entry(path, fate, size);
-        self.progress(false);
+        let done = self.counters.files_done.fetch_add(1, Ordering::Relaxed);
+        if self.monitor.wants_entries() {
+            self.monitor.entry(&path(), fate, size);
+        }
+        if done.is_multiple_of(PROGRESS_EVERY) {
+            self.progress(false);
+        }
+    }
+
+    /// Memory to read and open a run of blocks in.
+    pub fn buffers(&self) -> Lent<'_> {
+        Lent { buffers: lock(&self.buffers).pop().unwrap_or_default(), pool: &self.buffers }
     }
 
     pub fn progress(&self, total_known: bool) {

@@ -4,12 +4,14 @@ use super::*;
 use crate::format::id::{ChunkId, TreeId};
 use crate::format::layout::ObjectKind;
 use crate::format::node::{Content, Extent, LinkGroup, Node, Time};
+use crate::format::pack::PackKind;
 use crate::ops::browse::root_node;
 use crate::ops::monitor::{Fate, Quiet};
 use crate::ops::testing::memory_target::{Dir, Item, target};
 use crate::ops::testing::{Builder, Piece, noise, reopened, repository};
 use crate::store::error::RepositoryError;
 use crate::store::memory::MemoryStore;
+use crate::store::session::OpenBlock;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
@@ -380,6 +382,53 @@ impl Monitor for StopAfter {
     fn progress(&self, progress: &crate::ops::monitor::Progress) {
         if progress.bytes_done > self.1 {
             self.0.cancel();
+        }
+    }
+}
+
+#[test]
+fn neighbouring_batches_open_a_block_together() {
+    let plains: Vec<Vec<u8>> = (0..400).map(|n| noise(n, 50)).collect();
+    let (store, tree) = store(|builder| {
+        let extents = builder.chunks(&plains.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        extents.iter().enumerate().map(|(n, extent)| builder.with_extents(&format!("{n:03}"), vec![*extent])).collect()
+    });
+    let into = target();
+    let before = store.ranges.load(Ordering::Relaxed);
+    // Ten files fill a batch: forty of them need the one block.
+    let (outcome, _) = run(&store, tree, &into, &RestoreOptions { memory_bytes: 7_400, ..small() });
+    assert_eq!(outcome.files_restored, 400);
+    assert!(plains.iter().enumerate().all(|(n, plain)| into.bytes(&format!("{n:03}")).as_ref() == Some(plain)));
+    let read = store.ranges.load(Ordering::Relaxed) - before;
+    assert!(read <= 30, "{read} ranges read");
+}
+
+#[test]
+fn a_wrong_name_costs_its_chunk_and_not_the_block() {
+    let (store, tree) = store(|builder| {
+        let keys = &builder.session.repository().keys;
+        let (good, bad) = (keys.name_data(b"good"), keys.name_data(b"something else"));
+        let mut block = OpenBlock::default();
+        for (id, plain) in [(good, b"good"), (bad, b"evil")] {
+            assert!(builder.session.claim(PackKind::Data, &id.0).unwrap());
+            block.push(id.0, plain);
+        }
+        builder.session.store_block(PackKind::Data, &mut block).unwrap();
+        [("good", good), ("bad", bad)].map(|(name, id)| builder.with_extents(name, vec![Extent::Chunk { id, length: 4 }])).into()
+    });
+    let into = target();
+    let (outcome, told) = run(&store, tree, &into, &small());
+    assert_eq!((outcome.files_restored, outcome.problems), (1, 1), "{:?}", told.problems);
+    assert_eq!(into.listing(), ["good"]);
+}
+
+#[test]
+fn every_run_is_done_once_however_they_are_spread() {
+    for count in 0..30 {
+        for threads in 0..9 {
+            let mut done: Vec<usize> = (0..count).map(|at| fetch::spread(at, count, threads)).collect();
+            done.sort_unstable();
+            assert_eq!(done, (0..count).collect::<Vec<_>>(), "{threads} threads");
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use super::batch::Batch;
 use super::dir::{Dir, Opened};
+use super::fetch::Fetch;
 use super::job::{Job, Stage};
+use super::plan::{Plan, gives_way, looks_same, plan};
 use super::tell::{Shared, add};
 use super::{Overwrite, Wanted};
-use crate::format::node::{Content, LinkGroup, Metadata, Node, NodeType};
+use crate::format::node::{Content, LinkGroup, Node, NodeType};
 use crate::ops::browse::Place;
 use crate::ops::monitor::Fate;
 use crate::ops::source::Stat;
@@ -17,6 +19,7 @@ use std::collections::hash_map::Entry;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::{Scope, ScopedJoinHandle};
 
 /// The first restored name of an inode that has several.
 struct First {
@@ -32,39 +35,39 @@ struct Later {
     in_place: bool,
 }
 
-/// What the entry at the destination means for one of the snapshot.
-enum Plan {
-    /// None is there, or it gives way.
-    Make,
-    /// It is a file to be corrected.
-    Correct,
-    /// It stays.
-    Keep,
+/// Restores all of `start`.
+pub fn run(shared: &Shared<'_>, start: &Place, target: &Arc<dyn TargetDir>) -> Result<()> {
+    std::thread::scope(|scope| {
+        let (stack, batch, links, later) = Default::default();
+        let batch_bytes = shared.options.memory_bytes / 16;
+        let mut walker = Walker { shared, scope, under_way: None, ready: None, stack, batch, batch_bytes, links, later };
+        let walked = walker.restore(start, target);
+        let outcome = walker.wait().and(walked);
+        if outcome.is_err() {
+            walker.ready.iter().for_each(|fetch| fetch.abandon(shared));
+            walker.batch.abandon(shared);
+        }
+        outcome
+    })
 }
 
-pub struct Walker<'a> {
+struct Walker<'scope, 'a> {
     shared: &'a Shared<'a>,
+    scope: &'scope Scope<'scope, 'a>,
+    /// The batch that is being restored while others are gathered.
+    under_way: Option<ScopedJoinHandle<'scope, Result<()>>>,
+    /// The one after it: prepared, so that the one before knows what it wants of the same blocks.
+    ready: Option<Arc<Fetch>>,
     /// The directories on the way to the current entry.
     stack: Vec<Arc<Dir>>,
     batch: Batch,
+    /// Bytes of a full batch. The first ones are small: until they are full nothing can be restored.
+    batch_bytes: usize,
     links: HashMap<LinkGroup, First>,
     later: Vec<Later>,
 }
 
-impl<'a> Walker<'a> {
-    pub fn new(shared: &'a Shared<'a>) -> Self {
-        Self { shared, stack: Vec::new(), batch: Batch::default(), links: HashMap::new(), later: Vec::new() }
-    }
-
-    /// Restores all of it.
-    pub fn run(mut self, start: &Place, target: &Arc<dyn TargetDir>) -> Result<()> {
-        let outcome = self.restore(start, target);
-        if outcome.is_err() {
-            self.batch.abandon(self.shared);
-        }
-        outcome
-    }
-
+impl Walker<'_, '_> {
     fn restore(&mut self, start: &Place, target: &Arc<dyn TargetDir>) -> Result<()> {
         let shared = self.shared;
         let first = if let Content::Directory(tree) = start.node.content {
@@ -80,18 +83,37 @@ impl<'a> Walker<'a> {
             self.entry(&first, start.node.clone())?;
             first
         };
-        while !self.batch.is_empty() || !self.later.is_empty() {
+        while !self.batch.is_empty() || !self.later.is_empty() || self.ready.is_some() {
             self.flush(false)?;
         }
+        self.wait()?;
         first.release(shared);
         Ok(())
     }
 
-    /// Restores the batch, then makes the links whose first name stands by now.
+    /// Waits for the batch that is being restored.
+    fn wait(&mut self) -> Result<()> {
+        self.under_way.take().map_or(Ok(()), |batch| batch.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    }
+
+    /// Prepares the batch, begins to restore the one before when the one before that is done, then makes the links whose first name stands by now.
     fn flush(&mut self, continues: bool) -> Result<()> {
-        self.shared.check()?;
+        let shared = self.shared;
+        shared.check()?;
         let last = self.batch.last().filter(|_| continues);
-        std::mem::take(&mut self.batch).restore(self.shared, continues)?;
+        let batch = std::mem::take(&mut self.batch);
+        self.batch_bytes = (self.batch_bytes * 2).min(shared.options.memory_bytes);
+        let fetch = Arc::new(Fetch::new(batch, continues));
+        let prepared = fetch.prepare(shared);
+        if let Err(error) = self.wait().and(prepared) {
+            fetch.abandon(shared);
+            return Err(error);
+        }
+        let next = Some(fetch).filter(|fetch| !fetch.is_empty());
+        if let Some(fetch) = std::mem::replace(&mut self.ready, next) {
+            let ahead = self.ready.as_ref().map(|next| fetch.look_ahead(next));
+            self.under_way = Some(self.scope.spawn(move || fetch.perform(shared, ahead)));
+        }
         if let Some(job) = last {
             // The file goes on in the next batch. Its links, and all others, wait until it is done: nothing here may start another file.
             self.batch.push(job);
@@ -128,7 +150,9 @@ impl<'a> Walker<'a> {
         let dry_run = shared.options.dry_run;
         let open = || -> io::Result<Opened> {
             let mut made = true;
-            match above.stat(name)? {
+            // What we made ourselves was empty.
+            let in_new = dir.parent().is_some_and(|above| above.made.load(Ordering::Relaxed));
+            match if in_new { None } else { above.stat(name)? } {
                 None => {}
                 Some(stat) if stat.node_type == NodeType::Directory => made = false,
                 Some(stat) if !gives_way(shared.options.overwrite, &stat, dir.metadata()) => {
@@ -166,10 +190,11 @@ impl<'a> Walker<'a> {
         let Some(target) = dir.target().cloned() else {
             add(&shared.counters.bytes_total, size);
             add(&shared.counters.bytes_done, size);
-            shared.entry(&dir.path_of(&node.name), Fate::Restored, size);
+            shared.entry(|| dir.path_of(&node.name), Fate::Restored, size);
             return Ok(());
         };
-        let planned = target.stat(&node.name).and_then(|stat| Ok((self.plan(&*target, &node, stat.as_ref())?, stat)));
+        let stat = if dir.made.load(Ordering::Relaxed) { Ok(None) } else { target.stat(&node.name) };
+        let planned = stat.and_then(|stat| Ok((plan(shared.options, &*target, &node, stat.as_ref())?, stat)));
         let (plan, stat) = match planned {
             Ok(planned) => planned,
             Err(error) => {
@@ -184,28 +209,6 @@ impl<'a> Walker<'a> {
         self.link(dir, node, matches!(plan, Plan::Correct))
     }
 
-    fn plan(&self, target: &dyn TargetDir, node: &Node, stat: Option<&Stat>) -> io::Result<Plan> {
-        let options = self.shared.options;
-        let Some(stat) = stat else { return Ok(Plan::Make) };
-        let is_file = node.metadata.node_type == NodeType::File && stat.node_type == NodeType::File;
-        if (options.overwrite == Overwrite::IfChanged && is_file && looks_same(stat, &node.metadata))
-            || !gives_way(options.overwrite, stat, Some(&node.metadata))
-        {
-            return Ok(Plan::Keep);
-        }
-        if stat.node_type == NodeType::Directory {
-            if !options.delete && !target.directory(&node.name)?.list()?.is_empty() {
-                return Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, "a directory that is not empty is in its place (--delete would remove it)"));
-            }
-            if !options.dry_run {
-                target.remove(&node.name)?;
-            }
-            return Ok(Plan::Make);
-        }
-        // A file with several names is never written through: the others are not ours.
-        Ok(if is_file && stat.link_group.is_none() { Plan::Correct } else { Plan::Make })
-    }
-
     /// An entry that stays as it is, or a dry run's.
     fn keep_or_tell(&mut self, dir: &Arc<Dir>, target: &Arc<dyn TargetDir>, node: Node, plan: &Plan, stat: Option<&Stat>) {
         let shared = self.shared;
@@ -215,7 +218,7 @@ impl<'a> Walker<'a> {
         add(&shared.counters.bytes_total, metadata.size);
         add(&shared.counters.bytes_done, metadata.size);
         let path = dir.path_of(&node.name);
-        shared.entry(&path, fate, metadata.size);
+        shared.entry(|| path.clone(), fate, metadata.size);
         if options.overwrite != Overwrite::IfChanged || options.dry_run || !is_right {
             return;
         }
@@ -253,7 +256,7 @@ impl<'a> Walker<'a> {
         let stood = before.is_some() && before == group_of(&*first.dir, &first.name);
         match target.link(&node.name, &*first.dir, &first.name) {
             Ok(()) => {
-                shared.entry(&dir.path_of(&node.name), if stood { Fate::Kept } else { Fate::Restored }, 0);
+                shared.entry(|| dir.path_of(&node.name), if stood { Fate::Kept } else { Fate::Restored }, 0);
                 Ok(())
             }
             Err(error) => {
@@ -272,7 +275,7 @@ impl<'a> Walker<'a> {
             match target.special(&node.name, &node.metadata) {
                 Ok(losses) => {
                     shared.losses(&path, losses);
-                    shared.entry(&path, Fate::Restored, 0);
+                    shared.entry(|| path, Fate::Restored, 0);
                     self.remember(&node, target, Stage::good());
                 }
                 Err(error) => shared.problem(&path, &format!("it cannot be made: {error}")),
@@ -294,7 +297,7 @@ impl<'a> Walker<'a> {
             if job.is_failed() {
                 break;
             }
-            if self.batch.is_full(shared.options.memory_bytes) {
+            if self.batch.is_full(self.batch_bytes) {
                 self.flush(true)?;
             }
         }
@@ -312,7 +315,7 @@ impl<'a> Walker<'a> {
     }
 }
 
-impl Visit for Walker<'_> {
+impl Visit for Walker<'_, '_> {
     fn enter(&mut self, path: &[u8], node: Node) -> Result<bool> {
         self.shared.check()?;
         let wanted = self.shared.select.wants(path, true);
@@ -336,7 +339,7 @@ impl Visit for Walker<'_> {
         }
         let Some(dir) = self.stack.last().cloned() else { return Ok(()) };
         self.entry(&dir, node)?;
-        if self.batch.is_full(self.shared.options.memory_bytes) {
+        if self.batch.is_full(self.batch_bytes) {
             self.flush(false)?;
         }
         Ok(())
@@ -356,19 +359,6 @@ impl Visit for Walker<'_> {
         self.shared.problem(path, &format!("some or all of its entries cannot be read: {error}"));
         Ok(())
     }
-}
-
-/// Whether what is there may be changed or replaced.
-fn gives_way(overwrite: Overwrite, stat: &Stat, metadata: Option<&Metadata>) -> bool {
-    match overwrite {
-        Overwrite::Always | Overwrite::IfChanged => true,
-        Overwrite::IfNewer => metadata.is_none_or(|metadata| metadata.mtime > stat.mtime),
-        Overwrite::Never => false,
-    }
-}
-
-fn looks_same(stat: &Stat, metadata: &Metadata) -> bool {
-    stat.size == metadata.size && stat.mtime == metadata.mtime
 }
 
 fn shown(path: &[u8]) -> String {

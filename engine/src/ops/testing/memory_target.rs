@@ -149,7 +149,7 @@ impl TargetDir for Dir {
         }
     }
 
-    fn file(&self, name: &[u8], fresh: bool) -> io::Result<Box<dyn TargetFile>> {
+    fn file(&self, name: &[u8], fresh: bool) -> io::Result<Arc<dyn TargetFile>> {
         let mut items = self.items.lock().unwrap();
         match items.get(name) {
             Some(Item::Dir(_)) => return Err(io::ErrorKind::IsADirectory.into()),
@@ -167,7 +167,7 @@ impl TargetDir for Dir {
         };
         let open = self.log.open.fetch_add(1, Ordering::SeqCst) + 1;
         self.log.open_most.fetch_max(open, Ordering::SeqCst);
-        Ok(Box::new(File { name: name.to_vec(), inode, log: self.log.clone() }))
+        Ok(Arc::new(File { name: name.to_vec(), inode, log: self.log.clone() }))
     }
 
     fn special(&self, name: &[u8], metadata: &Metadata) -> io::Result<Vec<Loss>> {

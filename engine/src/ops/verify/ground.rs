@@ -10,11 +10,21 @@ use crate::format::tree::TreeNode;
 use crate::ops::monitor::{Cancel, Monitor};
 use crate::ops::parallel::{lock, parallel};
 use crate::store::error::{RepositoryError, Result};
-use crate::store::load::{BadBlocks, Place, pack_name};
+use crate::store::load::{BadBlocks, PackTable, Place, pack_name};
 use crate::store::repository::Repository;
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Chunks that one thread asks the index for at a time.
+const CHUNKS_FOUND: usize = 4096;
+
+/// A chunk that a file needs, and where the index first says that it lies.
+struct Hinted {
+    hint: Option<(ObjectId, u16)>,
+    id: ChunkId,
+    length: u32,
+}
 
 /// Why something has no place.
 enum Why {
@@ -116,6 +126,19 @@ impl<'a> Ground<'a> {
         Ok(None)
     }
 
+    /// The table of a pack of contents that is all right: there, usable, without a bad block.
+    fn usual(&self, id: &ObjectId) -> Result<Option<Arc<PackTable>>> {
+        let Some(pack) = self.present.get(id).filter(|pack| pack.kind == PackKind::Data) else { return Ok(None) };
+        if !self.is_usable(pack)? || lock(&self.bad).iter().any(|(bad, _)| bad == id) {
+            return Ok(None);
+        }
+        match self.repository.loader.table(self.repository, pack) {
+            Ok(table) => Ok(Some(table)),
+            Err(error) if error.concerns_one_object() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Where something lies that must exist, or the number of the damage that is to blame.
     pub fn place(&self, kind: PackKind, name: &[u8; 32]) -> Result<std::result::Result<Place, usize>> {
         let mut why = None;
@@ -176,22 +199,45 @@ impl<'a> Ground<'a> {
 
     /// Sees that chunks have a place, and the length that files say. In the order of packs, so that each table is loaded once.
     pub fn place_chunks(&self, chunks: &mut Vec<(ChunkId, u32)>) -> Result<()> {
-        chunks.sort_unstable();
+        // In the order of names, by which the index is sorted.
+        chunks.sort_unstable_by_key(|(id, _)| id.0.first_chunk::<8>().map(|head| u64::from_be_bytes(*head)));
         chunks.dedup();
-        let mut by_pack = Vec::with_capacity(chunks.len());
-        for chunk in chunks.drain(..) {
-            let places = self.repository.lookup.find(self.repository, &chunk.0.0)?;
-            by_pack.push((places.first().map(|(pack, _)| pack.id), chunk));
-        }
-        by_pack.sort_unstable_by_key(|(pack, _)| *pack);
-        let groups: Vec<_> = by_pack.chunk_by(|a, b| a.0 == b.0).collect();
+        let hinted = Mutex::new(Vec::with_capacity(chunks.len()));
+        let pieces: Vec<_> = chunks.chunks(CHUNKS_FOUND).collect();
+        parallel(
+            self.threads,
+            pieces.len(),
+            || (),
+            |(), at| {
+                let mut found = Vec::with_capacity(pieces[at].len());
+                for &(id, length) in pieces[at] {
+                    let places = self.repository.lookup.find(self.repository, &id.0)?;
+                    let hint = places.first().map(|&(pack, ordinal)| (pack.id, ordinal));
+                    found.push(Hinted { hint, id, length });
+                }
+                lock(&hinted).extend(found);
+                Ok(())
+            },
+        )?;
+        chunks.clear();
+        let mut hinted = hinted.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let order = |(pack, ordinal): (ObjectId, u16)| (pack.0.first_chunk::<8>().map(|head| u64::from_be_bytes(*head)), ordinal);
+        hinted.sort_unstable_by_key(|chunk| chunk.hint.map(order));
+        let pack_of = |chunk: &Hinted| chunk.hint.map(|(pack, _)| pack);
+        let groups: Vec<_> = hinted.chunk_by(|a, b| pack_of(a) == pack_of(b)).collect();
         parallel(
             self.threads,
             groups.len(),
             || (),
             |(), at| {
                 self.check()?;
-                for (_, (id, length)) in groups[at] {
+                let usual = pack_of(&groups[at][0]).map(|pack| self.usual(&pack)).transpose()?.flatten();
+                for Hinted { hint, id, length } in groups[at] {
+                    // Nearly always the first hint is right, and nothing more need be asked.
+                    let row = usual.as_ref().zip(*hint).and_then(|(pack, (_, ordinal))| pack.table.chunks.get(usize::from(ordinal)));
+                    if row.is_some_and(|row| row.id == *id && row.length == *length) {
+                        continue;
+                    }
                     match self.place(PackKind::Data, &id.0)? {
                         Ok(place) if place.length == *length => {}
                         Ok(place) => {

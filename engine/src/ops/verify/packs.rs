@@ -9,13 +9,12 @@ use crate::ops::monitor::Progress;
 use crate::ops::parallel::{lock, parallel};
 use crate::store::error::{RepositoryError, Result};
 use crate::store::load::{PackTable, pack_name};
-use rayon::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes read at a time.
-const WINDOW: u64 = 4 << 20;
-/// Packs that are read at the same time.
-const PACKS: usize = 2;
+const WINDOW: u64 = 1 << 20;
+/// Most packs that are read at the same time; each takes a window, a block and an opened block.
+const PACKS_MAX: usize = 6;
 /// Bytes from the end of a pack that are read at once: footer and table of most packs.
 const SUFFIX: u64 = 64 << 10;
 
@@ -95,8 +94,10 @@ pub fn read(ground: &Ground<'_>, only_relied: bool) -> Result<u64> {
         let files_done = done.fetch_add(packs_more, Ordering::Relaxed) + packs_more;
         ground.monitor.progress(&Progress { files_done, files_total: packs.len() as u64, bytes_done, bytes_total, total_known: true });
     };
-    parallel(PACKS, packs.len(), Vec::new, |buffer, at| {
-        read_pack(ground, packs[at], buffer, &|more| tell(more, 0))?;
+    // One for each core, since reading is the least of it; and a second to read while the first computes.
+    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).clamp(2, PACKS_MAX);
+    parallel(threads, packs.len(), Desk::default, |desk, at| {
+        read_pack(ground, packs[at], desk, &|more| tell(more, 0))?;
         tell(0, 1);
         Ok(())
     })?;
@@ -104,47 +105,59 @@ pub fn read(ground: &Ground<'_>, only_relied: bool) -> Result<u64> {
     Ok(bytes.into_inner())
 }
 
-fn read_pack(ground: &Ground<'_>, indexed: &IndexedPack, buffer: &mut Vec<u8>, tell: &dyn Fn(u64)) -> Result<()> {
+/// What a thread reads packs with.
+#[derive(Default)]
+struct Desk {
+    /// Bytes of the pack from somewhere on: first those of a block that is not there in full, then what was read last.
+    bytes: Vec<u8>,
+    plain: Vec<u8>,
+}
+
+fn read_pack(ground: &Ground<'_>, indexed: &IndexedPack, desk: &mut Desk, tell: &dyn Fn(u64)) -> Result<()> {
     let name = pack_name(indexed.kind, indexed.id);
     let table = ends(ground, indexed)?;
     let pack = table.map(|table| PackTable { id: indexed.id, kind: indexed.kind, length: indexed.length, table });
     let mut rows: &[BlockRow] = pack.as_ref().map(|pack| &*pack.table.blocks).unwrap_or_default();
     let mut hasher = ObjectHasher::default();
-    buffer.clear();
-    // Where in the pack the buffer begins.
-    let mut base = 0;
-    let mut at = 0;
+    // The bytes of the pack that the desk holds.
+    let (mut base, mut at) = (0, 0);
     while at < indexed.length {
         ground.check()?;
-        let end = (at + WINDOW).min(indexed.length);
-        let Some(window) = get(ground, indexed, at..end)? else { return Ok(()) };
-        hasher.update(&window);
-        buffer.extend_from_slice(&window);
+        let (held, end) = ((at - base) as usize, (at + WINDOW).min(indexed.length));
+        let filled = (end - base) as usize;
+        if desk.bytes.len() < filled {
+            desk.bytes.resize(filled, 0);
+        }
+        let window = &mut desk.bytes[held..filled];
+        match ground.repository.store.read_into(&name, at, window).map_err(RepositoryError::from) {
+            Ok(()) => {}
+            Err(error) if error.concerns_one_object() => {
+                ground.report.fault(DamageKind::Pack, &name, &error);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+        hasher.update(window);
         tell(end - at);
         at = end;
-        // Blocks that are there in full, each with its bytes.
+        // Blocks that are there in full.
         let complete = rows.partition_point(|row| row.offset + u64::from(row.box_length) <= at);
         let (ready, later) = rows.split_at(complete);
-        if let (Some(pack), Some(first)) = (&pack, ready.first()) {
-            let number = pack.table.blocks.len() - rows.len();
-            let mut rest = &mut buffer[(first.offset - base) as usize..];
-            let mut boxes = Vec::with_capacity(ready.len());
-            for row in ready {
-                let (boxed, after) = rest.split_at_mut(row.box_length as usize);
-                boxes.push(boxed);
-                rest = after;
-            }
-            boxes.into_par_iter().enumerate().for_each_init(Vec::new, |plain, (at, boxed)| {
-                plain.clear();
-                if let Err(error) = ground.repository.loader.open_block(ground.repository, pack, number + at, boxed, plain) {
+        if let Some(pack) = &pack {
+            let first = pack.table.blocks.len() - rows.len();
+            for (number, row) in ready.iter().enumerate() {
+                let start = (row.offset - base) as usize;
+                let boxed = &mut desk.bytes[start..start + row.box_length as usize];
+                desk.plain.clear();
+                if let Err(error) = ground.repository.loader.open_block(ground.repository, pack, first + number, boxed, &mut desk.plain) {
                     ground.report.fault(DamageKind::Pack, &name, &error);
-                    lock(&ground.bad).insert((pack.id, number + at));
+                    lock(&ground.bad).insert((pack.id, first + number));
                 }
-            });
+            }
         }
         rows = later;
         let keep_from = rows.first().map_or(at, |row| row.offset.min(at));
-        buffer.drain(..(keep_from - base) as usize);
+        desk.bytes.copy_within((keep_from - base) as usize..filled, 0);
         base = keep_from;
     }
     if hasher.finish() != indexed.id {

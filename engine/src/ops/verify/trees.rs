@@ -7,13 +7,16 @@ use crate::format::node::{Content, Extent, Node};
 use crate::format::pack::PLAIN_LENGTH_MAX;
 use crate::format::tree::{LEVELS_MAX, TreeNode};
 use crate::ops::monitor::Progress;
+use crate::ops::parallel::{lock, parallel};
 use crate::store::error::Result;
 use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
 
 /// Chunks that are looked for together.
-const CHUNKS: usize = 128 << 10;
-/// Trees between two words about progress.
-const TREES_TOLD: u64 = 256;
+const CHUNKS: usize = 64 << 10;
+/// Directories that are read together, and how many of them one thread takes at a time: neighbours lie in one block.
+const TOGETHER: usize = 512;
+const NEIGHBOURS: usize = 16;
 
 /// What a part of a split directory holds.
 #[derive(Clone)]
@@ -33,6 +36,37 @@ struct Run {
     ends_in_hole: bool,
     /// Levels of lists of lists in it.
     levels: usize,
+}
+
+/// What the walk needs of a directory's node.
+enum Gist {
+    /// A directory in one node.
+    Whole { directories: Vec<TreeId>, lists: Vec<(TreeId, u64)>, chunks: Vec<(ChunkId, u32)> },
+    /// Anything else.
+    Other(TreeNode),
+}
+
+impl Gist {
+    fn of(node: TreeNode) -> Self {
+        let TreeNode::Directory(nodes) = node else { return Self::Other(node) };
+        let (mut directories, mut lists, mut chunks) = (Vec::new(), Vec::new(), Vec::with_capacity(nodes.len()));
+        for node in nodes {
+            match node.content {
+                Content::None => {}
+                Content::Directory(id) => directories.push(id),
+                Content::Extents(extents) => chunks.extend(chunks_of(&extents)),
+                Content::List(id) => lists.push((id, node.metadata.size)),
+            }
+        }
+        Self::Whole { directories, lists, chunks }
+    }
+}
+
+fn chunks_of(extents: &[Extent]) -> impl Iterator<Item = (ChunkId, u32)> {
+    extents.iter().filter_map(|extent| match extent {
+        Extent::Chunk { id, length } => Some((*id, *length)),
+        Extent::Hole { .. } => None,
+    })
 }
 
 pub struct Forest<'g, 'a> {
@@ -57,19 +91,53 @@ impl<'g, 'a> Forest<'g, 'a> {
     /// Walks a snapshot.
     pub fn walk(&mut self, root: TreeId) -> Result<()> {
         self.stack.push(root);
-        while let Some(id) = self.stack.pop() {
-            if self.directories.insert(id) {
-                self.node(id, 0)?;
-                let trees = self.trees();
-                if trees.is_multiple_of(TREES_TOLD) {
-                    self.ground.monitor.progress(&Progress { files_done: trees, ..Progress::default() });
+        loop {
+            let mut ids = Vec::new();
+            while ids.len() < TOGETHER
+                && let Some(id) = self.stack.pop()
+            {
+                if self.directories.insert(id) {
+                    ids.push(id);
                 }
             }
-            if self.chunks.len() >= CHUNKS {
-                self.ground.place_chunks(&mut self.chunks)?;
+            if ids.is_empty() {
+                return Ok(());
             }
+            for (id, gist) in self.gists(&ids)? {
+                match gist {
+                    None => {}
+                    Some(Gist::Whole { directories, lists, chunks }) => {
+                        self.stack.extend(directories);
+                        self.chunks.extend(chunks);
+                        lists.into_iter().try_for_each(|(list, size)| self.list_of(list, size))?;
+                    }
+                    Some(Gist::Other(node)) => drop(self.look(id, node, 0)?),
+                }
+                if self.chunks.len() >= CHUNKS {
+                    self.ground.place_chunks(&mut self.chunks)?;
+                }
+            }
+            self.ground.monitor.progress(&Progress { files_done: self.trees(), ..Progress::default() });
         }
-        Ok(())
+    }
+
+    /// Reads the nodes of directories, on several threads; they come back in the order asked for.
+    fn gists(&self, ids: &[TreeId]) -> Result<Vec<(TreeId, Option<Gist>)>> {
+        let runs: Vec<&[TreeId]> = ids.chunks(NEIGHBOURS).collect();
+        let read = Mutex::new(Vec::with_capacity(runs.len()));
+        parallel(
+            self.ground.threads,
+            runs.len(),
+            || (),
+            |(), at| {
+                let gists = runs[at].iter().map(|id| Ok((*id, self.ground.tree(*id)?.map(Gist::of)))).collect::<Result<Vec<_>>>()?;
+                lock(&read).push((at, gists));
+                Ok(())
+            },
+        )?;
+        let mut read = read.into_inner().unwrap_or_else(PoisonError::into_inner);
+        read.sort_unstable_by_key(|(at, _)| *at);
+        Ok(read.into_iter().flat_map(|(_, gists)| gists).collect())
     }
 
     /// Looks for the last chunks; returns how many trees there were.
@@ -81,15 +149,17 @@ impl<'g, 'a> Forest<'g, 'a> {
     /// One node of a directory. It calls itself for the parts of a split one: at most [`LEVELS_MAX`] deep.
     fn node(&mut self, id: TreeId, level: usize) -> Result<Option<Span>> {
         let Some(node) = self.ground.tree(id)? else { return Ok(None) };
+        self.look(id, node, level)
+    }
+
+    fn look(&mut self, id: TreeId, node: TreeNode, level: usize) -> Result<Option<Span>> {
         let lose = |what| {
             self.ground.lose_tree(id, what);
             Ok(None)
         };
         match node {
             TreeNode::Directory(nodes) => {
-                for node in &nodes {
-                    self.entry(node)?;
-                }
+                nodes.iter().try_for_each(|node| self.entry(node))?;
                 let name = |node: Option<&Node>| node.map(|node| node.name.as_slice()).unwrap_or_default().into();
                 Ok(Some(Span { first: name(nodes.first()), last: name(nodes.last()), entries: nodes.len() as u64, levels: 0 }))
             }
@@ -135,25 +205,25 @@ impl<'g, 'a> Forest<'g, 'a> {
             Content::None => {}
             Content::Directory(id) => self.stack.push(*id),
             Content::Extents(extents) => self.extents(extents),
-            Content::List(id) => {
-                if let Some(run) = self.list(*id, 0)?
-                    && (run.length != node.metadata.size || run.levels > LEVELS_MAX)
-                {
-                    let what = format!("its length is {}, and a file says {}", run.length, node.metadata.size);
-                    let damage = self.ground.report.blame(DamageKind::Tree, &format!("tree {}", id.short()), &what);
-                    self.ground.report.lose(Lost::List(*id, node.metadata.size), damage);
-                }
-            }
+            Content::List(id) => self.list_of(*id, node.metadata.size)?,
+        }
+        Ok(())
+    }
+
+    /// The list of a file of `size` bytes.
+    fn list_of(&mut self, id: TreeId, size: u64) -> Result<()> {
+        if let Some(run) = self.list(id, 0)?
+            && (run.length != size || run.levels > LEVELS_MAX)
+        {
+            let what = format!("its length is {}, and a file says {size}", run.length);
+            let damage = self.ground.report.blame(DamageKind::Tree, &format!("tree {}", id.short()), &what);
+            self.ground.report.lose(Lost::List(id, size), damage);
         }
         Ok(())
     }
 
     fn extents(&mut self, extents: &[Extent]) {
-        let chunks = extents.iter().filter_map(|extent| match extent {
-            Extent::Chunk { id, length } => Some((*id, *length)),
-            Extent::Hole { .. } => None,
-        });
-        self.chunks.extend(chunks);
+        self.chunks.extend(chunks_of(extents));
     }
 
     /// One node of a list; calls itself likewise.

@@ -4,14 +4,14 @@ use super::body::FileBody;
 use super::metadata;
 use crate::format::node::{Metadata, NodeType};
 use crate::ops::source::{Body, SourceDir, Stat};
-use crate::sources::system::handle::{open_path, open_quietly, proc_path};
+use crate::sources::system::handle::{Handle, open_path, open_quietly, proc_path};
 use crate::sources::system::owners::Owners;
 use crate::sources::system::{Devices, component, joined, statx_of, type_of};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What all directories of one source share.
 #[derive(Debug, Default)]
@@ -38,6 +38,11 @@ impl Trail {
     /// One step further down.
     pub fn below(parent: &Arc<Self>, name: &[u8]) -> Arc<Self> {
         Arc::new(Self { parent: Some(Arc::clone(parent)), name: name.into() })
+    }
+
+    /// The last step's name; empty for the root.
+    pub fn name(&self) -> &[u8] {
+        &self.name
     }
 
     /// All names from the root down.
@@ -80,11 +85,32 @@ pub struct Directory {
     /// How it was reached.
     pub trail: Arc<Trail>,
     /// What it shares with all others.
-    pub shared: Arc<Shared>,
+    shared: Arc<Shared>,
+    /// The subdirectory that the walk is just entering, so that its metadata need not open it again.
+    entered: Mutex<Option<Arc<Directory>>>,
+}
+
+impl Directory {
+    /// Takes over an open directory.
+    pub fn new(fd: OwnedFd, trail: Arc<Trail>, shared: Arc<Shared>) -> Self {
+        Self { fd, trail, shared, entered: Mutex::default() }
+    }
+
+    /// Says which subdirectory is just being entered; it must be open for listing.
+    pub fn set_entered(&self, directory: Option<Arc<Directory>>) {
+        *self.entered.lock().unwrap_or_else(PoisonError::into_inner) = directory;
+    }
+
+    fn entered(&self, name: &[u8]) -> Option<Arc<Directory>> {
+        self.entered.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|directory| directory.trail.name() == name)
+    }
 }
 
 impl SourceDir for Directory {
     fn metadata(&self, name: &[u8], stat: &Stat) -> io::Result<(Metadata, Vec<String>)> {
+        if let Some(entered) = self.entered(name).filter(|_| stat.node_type == NodeType::Directory) {
+            return metadata::of_open(Handle::new(&entered.fd, true), stat, &self.shared.owners);
+        }
         metadata::of(self.fd.as_fd(), &component(name)?, stat, &self.shared.owners)
     }
 
@@ -100,8 +126,7 @@ impl SourceDir for Directory {
             }
             opened => opened?,
         };
-        let size = only_regular(fd.as_fd())?;
-        Ok(Box::new(FileBody::new(fd, size, Arc::clone(&self.shared))))
+        Ok(Box::new(FileBody::new(fd, Arc::clone(&self.shared))))
     }
 
     fn path(&self, name: &[u8]) -> Vec<u8> {
@@ -109,8 +134,7 @@ impl SourceDir for Directory {
     }
 }
 
-/// The length of an open regular file; anything else is an error.
-fn only_regular(fd: BorrowedFd<'_>) -> io::Result<u64> {
-    let found = statx_of(fd)?;
-    if type_of(&found) == Some(NodeType::File) { Ok(found.stx_size) } else { Err(io::Error::other("no longer a regular file")) }
+/// An error unless `fd` is a regular file.
+fn only_regular(fd: BorrowedFd<'_>) -> io::Result<()> {
+    if type_of(&statx_of(fd)?) == Some(NodeType::File) { Ok(()) } else { Err(io::Error::other("no longer a regular file")) }
 }

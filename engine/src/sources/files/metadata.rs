@@ -8,7 +8,7 @@ use crate::sources::system::{replaced, statx_at, statx_of, type_of};
 use rustix::fs::StatxAttributes;
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// Whether attribute `name` is backed up.
 ///
@@ -27,11 +27,15 @@ pub fn of(dir: BorrowedFd<'_>, name: &CStr, stat: &Stat, owners: &Owners) -> io:
     } else {
         open_entry(dir, name, stat.node_type)?
     };
-    let handle = Handle::new(&fd, real);
-    let found = statx_of(handle.fd())?;
+    let found = statx_of(fd.as_fd())?;
     if type_of(&found) != Some(stat.node_type) || found.stx_ino != stat.inode {
         return Err(replaced());
     }
+    of_open(Handle::new(&fd, real), stat, owners)
+}
+
+/// The same of an entry that is open already; `stat` is that of what is open.
+pub fn of_open(handle: Handle<'_>, stat: &Stat, owners: &Owners) -> io::Result<(Metadata, Vec<String>)> {
     let mut unread = Vec::new();
     let link_target = match stat.node_type {
         NodeType::Symlink => rustix::fs::readlinkat(handle.fd(), c"", Vec::new())?.into_bytes(),

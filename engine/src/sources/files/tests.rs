@@ -1,5 +1,6 @@
 //! The walk over real files.
 
+mod ahead;
 mod entries;
 
 use super::*;
@@ -26,9 +27,14 @@ struct Seen {
     deepest: usize,
     leaves: usize,
     only_count: bool,
+    /// Everything beneath the directory under test, word for word.
+    events: Vec<String>,
 }
 
 impl Seen {
+    fn under(top: &Path) -> Self {
+        Self { top: top.canonicalize().unwrap().into_os_string().into_vec(), ..Self::default() }
+    }
     fn short(&self, path: &[u8]) -> Option<Vec<u8>> {
         Some(path.strip_prefix(self.top.as_slice())?.strip_prefix(b"/")?.to_vec())
     }
@@ -37,6 +43,7 @@ impl Seen {
             return;
         }
         if let Some(path) = self.short(&item.dir.path(item.name)) {
+            self.events.push(format!("{}{mark} {:?}", path.escape_ascii(), item.stat));
             self.order.push(format!("{}{mark}", path.escape_ascii()));
             self.stats.insert(path, (*item.stat, Arc::clone(item.dir)));
         }
@@ -70,25 +77,43 @@ impl Visitor for Seen {
     }
     fn leave(&mut self) -> Result<(), Stop> {
         self.depth -= 1;
+        if !self.only_count {
+            self.events.push("leave".to_owned());
+        }
         Ok(())
     }
     fn failed(&mut self, path: &[u8], error: io::Error) -> Result<(), Stop> {
+        self.events.push(format!("{} {error:?}", path.escape_ascii()));
         let path = self.short(path).unwrap_or_else(|| path.to_vec());
         self.failed.push((path.escape_ascii().to_string(), error.kind()));
         Ok(())
     }
     fn skipped(&mut self, path: &[u8], why: Skipped) -> Result<(), Stop> {
+        self.events.push(format!("{} {why:?}", path.escape_ascii()));
         let path = self.short(path).unwrap_or_else(|| path.to_vec());
         self.skipped.push((path.escape_ascii().to_string(), why));
         Ok(())
     }
 }
 
+/// Where two walks first differ.
+fn difference(one: &Seen, other: &Seen) -> Option<(usize, Option<String>, Option<String>)> {
+    let place = (0..one.events.len().max(other.events.len())).find(|&place| one.events.get(place) != other.events.get(place))?;
+    Some((place, one.events.get(place).cloned(), other.events.get(place).cloned()))
+}
+
+/// Walks with threads ahead and without: both must show the same.
 fn walked(top: &Path, options: Options) -> Seen {
-    let mut seen = Seen { top: top.canonicalize().unwrap().into_os_string().into_vec(), ..Seen::default() };
     let options = if options.paths.is_empty() { Options { paths: vec![top.to_owned()], ..options } } else { options };
-    FileSource::new(options).unwrap().walk(&mut seen).unwrap();
-    assert_eq!(seen.depth, 0, "every enter has its leave");
+    let [seen, plain] = [2, 0].map(|threads| {
+        let mut seen = Seen::under(top);
+        let mut source = FileSource::new(options.clone()).unwrap();
+        source.threads = threads;
+        source.walk(&mut seen).unwrap();
+        assert_eq!(seen.depth, 0, "every enter has its leave");
+        seen
+    });
+    assert_eq!(difference(&seen, &plain), None);
     seen
 }
 
@@ -349,7 +374,10 @@ fn what_vanishes_is_told() {
     };
     let seen = Seen { top: top.as_os_str().as_bytes().to_vec(), ..Seen::default() };
     let mut visitor = Meddler { seen, meddle: &meddle };
-    FileSource::new(Options { paths: vec![top.clone()], ..Options::default() }).unwrap().walk(&mut visitor).unwrap();
+    let mut source = FileSource::new(Options { paths: vec![top.clone()], ..Options::default() }).unwrap();
+    // Read ahead, all of it would be seen before it goes.
+    source.threads = 0;
+    source.walk(&mut visitor).unwrap();
     assert_eq!(visitor.seen.order, ["a/", "a/deepest", "a/g", "b"]);
     assert_eq!(visitor.seen.failed, [("a/f".to_owned(), io::ErrorKind::NotFound)]);
 }
@@ -372,8 +400,9 @@ fn walk_by_hand() {
     for number in 0..std::env::var("VAULT_PATTERNS").map_or(0, |count| count.parse().unwrap()) {
         excludes.add(format!("pattern-{number}*x").as_bytes(), false).unwrap();
     }
-    let source = FileSource::new(Options { paths: vec![path.into()], excludes, ..Options::default() }).unwrap();
-    for _ in 0..3 {
+    let mut source = FileSource::new(Options { paths: vec![path.into()], excludes, ..Options::default() }).unwrap();
+    source.threads = std::env::var("VAULT_THREADS").map_or(source.threads, |count| count.parse().unwrap());
+    for _ in 0..std::env::var("VAULT_ROUNDS").map_or(3, |count| count.parse().unwrap()) {
         let mut seen = Seen { only_count: true, ..Seen::default() };
         let start = std::time::Instant::now();
         source.walk(&mut seen).unwrap();

@@ -1,6 +1,6 @@
 //! The names of one directory: read with getdents64 into one arena, sorted by bytes.
 
-use rustix::fs::RawDir;
+use rustix::fs::{FileType, RawDir};
 use rustix::io::Errno;
 use std::ffi::CStr;
 use std::io;
@@ -11,6 +11,9 @@ const BUFFER: usize = 256 << 10;
 
 /// An arena above this many bytes is given back rather than kept for the next directory.
 const KEPT: usize = 1 << 20;
+
+/// The position behind the last name on file systems that have one (ext4's hashed directories): none can be greater, so nothing follows.
+const AT_END: u64 = i64::MAX as u64;
 
 /// The buffer that the kernel fills.
 #[derive(Debug)]
@@ -27,34 +30,49 @@ impl Default for Buffer {
 pub struct Listing {
     arena: Vec<u8>,
     spans: Vec<Span>,
+    /// How many of the names are directories; counted when they are sorted.
+    directories: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Span {
     start: usize,
-    length: usize,
+    length: u32,
+    /// The listing itself said so; where it does not say what entries are, this is unset.
+    directory: bool,
 }
 
 impl Listing {
     /// Reads all names of `dir` but `.` and `..`, sorted, each once (a rename during the listing can show a name twice).
     /// After an error the names read so far are there, so that what can be saved is saved.
     pub fn read(&mut self, dir: BorrowedFd<'_>, buffer: &mut Buffer) -> io::Result<()> {
+        self.read_at_most(dir, buffer, usize::MAX).map(drop)
+    }
+
+    /// The same, but gives up with `false` once there are more than `most` names.
+    pub fn read_at_most(&mut self, dir: BorrowedFd<'_>, buffer: &mut Buffer, most: usize) -> io::Result<bool> {
         self.clear();
-        let mut outcome = Ok(());
+        let mut outcome = Ok(true);
         let mut entries = RawDir::new(dir, buffer.0.spare_capacity_mut());
-        while let Some(entry) = entries.next() {
-            match entry {
-                Ok(entry) => {
+        let mut at_end = false;
+        while !(at_end && entries.is_buffer_empty()) {
+            match entries.next() {
+                None => break,
+                Some(Ok(entry)) => {
+                    at_end = entry.next_entry_cookie() == AT_END;
                     let name = entry.file_name().to_bytes();
                     if name != b"." && name != b".." {
-                        self.push(name);
+                        self.add(name, entry.file_type() == FileType::Directory);
                     }
                 }
-                Err(Errno::INTR) => {}
-                Err(error) => {
+                Some(Err(Errno::INTR)) => {}
+                Some(Err(error)) => {
                     outcome = Err(error.into());
                     break;
                 }
+            }
+            if self.spans.len() > most {
+                return Ok(false);
             }
         }
         self.sort();
@@ -63,7 +81,11 @@ impl Listing {
 
     /// Appends a name (without NUL); [`Listing::sort`] afterwards.
     pub fn push(&mut self, name: &[u8]) {
-        self.spans.push(Span { start: self.arena.len(), length: name.len() });
+        self.add(name, false);
+    }
+
+    fn add(&mut self, name: &[u8], directory: bool) {
+        self.spans.push(Span { start: self.arena.len(), length: name.len() as u32, directory });
         self.arena.extend_from_slice(name);
         self.arena.push(0);
     }
@@ -71,9 +93,13 @@ impl Listing {
     /// Puts the names in byte order and drops those that are there twice.
     pub fn sort(&mut self) {
         let arena = &self.arena;
-        let bytes = |span: &Span| &arena[span.start..span.start + span.length];
-        self.spans.sort_unstable_by(|left, right| bytes(left).cmp(bytes(right)));
-        self.spans.dedup_by(|left, right| bytes(left) == bytes(right));
+        self.spans.sort_unstable_by(|left, right| left.of(arena).cmp(right.of(arena)));
+        self.spans.dedup_by(|left, right| left.of(arena) == right.of(arena));
+        self.count();
+    }
+
+    fn count(&mut self) {
+        self.directories = self.spans.iter().filter(|span| span.directory).count();
     }
 
     /// How many names there are.
@@ -84,20 +110,30 @@ impl Listing {
     /// The name at `place` with its NUL; panics past the end.
     pub fn name(&self, place: usize) -> &CStr {
         let span = self.spans[place];
-        let bytes = &self.arena[span.start..=span.start + span.length];
+        let bytes = &self.arena[span.start..=span.start + span.length as usize];
         CStr::from_bytes_with_nul(bytes).expect("names come from C strings and components, which hold no NUL")
+    }
+
+    /// Whether the listing said that the name at `place` is a directory. It may be none any more, and others may be directories too.
+    pub fn is_directory(&self, place: usize) -> bool {
+        self.spans[place].directory
+    }
+
+    /// How many names [`Listing::is_directory`] holds for.
+    pub fn directories(&self) -> usize {
+        self.directories
     }
 
     /// Whether `name` is among the sorted names.
     pub fn holds(&self, name: &[u8]) -> bool {
-        let bytes = |span: &Span| &self.arena[span.start..span.start + span.length];
-        self.spans.binary_search_by(|span| bytes(span).cmp(name)).is_ok()
+        self.spans.binary_search_by(|span| span.of(&self.arena).cmp(name)).is_ok()
     }
 
     /// Keeps only the names that `wanted` says yes to.
     pub fn retain(&mut self, mut wanted: impl FnMut(&[u8]) -> bool) {
         let arena = &self.arena;
-        self.spans.retain(|span| wanted(&arena[span.start..span.start + span.length]));
+        self.spans.retain(|span| wanted(span.of(arena)));
+        self.count();
     }
 
     /// Forgets all names, keeping a modest amount of memory for the next.
@@ -106,6 +142,13 @@ impl Listing {
         self.arena.shrink_to(KEPT);
         self.spans.clear();
         self.spans.shrink_to(KEPT / size_of::<Span>());
+        self.directories = 0;
+    }
+}
+
+impl Span {
+    fn of(self, arena: &[u8]) -> &[u8] {
+        &arena[self.start..self.start + self.length as usize]
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Tree;
 use super::descriptor::{Descriptor, Soft};
-use super::dress::{FROZEN, dress, thaw};
+use super::dress::{FROZEN, Newborn, dress, thaw};
 use super::file::File;
 use super::remove::{remove, unlink};
 use crate::format::node::{Metadata, NodeType};
@@ -18,7 +18,7 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 /// Directories of one destination that hold a descriptor at the same time, the root not counted.
 const HELD: usize = 256;
@@ -38,6 +38,8 @@ pub struct Directory {
     /// When the descriptor was used last, by a clock of uses.
     used: AtomicU64,
     me: Weak<Directory>,
+    /// What files are like that are made in it, once that is known.
+    pub newborn: OnceLock<Newborn>,
 }
 
 /// Counts uses, for all destinations alike.
@@ -61,7 +63,7 @@ impl Directory {
 
     fn new(tree: Arc<Tree>, parent: Option<Arc<Directory>>, name: &[u8], identity: Identity, descriptor: Descriptor) -> Arc<Self> {
         let slot = Mutex::new(Some(Arc::new(descriptor)));
-        Arc::new_cyclic(|me| Self { tree, parent, name: name.into(), identity, slot, used: AtomicU64::default(), me: me.clone() })
+        Arc::new_cyclic(|me| Self { tree, parent, name: name.into(), identity, slot, used: AtomicU64::default(), me: me.clone(), newborn: OnceLock::new() })
     }
 
     fn held(&self) -> Option<Arc<Descriptor>> {
@@ -169,6 +171,7 @@ impl Directory {
             slot,
             used: AtomicU64::default(),
             me: me.clone(),
+            newborn: OnceLock::new(),
         };
         Arc::new_cyclic(new)
     }
@@ -210,21 +213,27 @@ impl TargetDir for Directory {
 
     fn directory(&self, name: &[u8]) -> io::Result<Arc<dyn TargetDir>> {
         let (descriptor, text) = (self.descriptor()?, component(name)?);
-        match descriptor.softly(Soft::Directory, || rustix::fs::mkdirat(&descriptor.fd, &text, Mode::RWXU)) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            outcome => outcome?,
-        }
+        let made = match descriptor.softly(Soft::Directory, || rustix::fs::mkdirat(&descriptor.fd, &text, Mode::RWXU)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+            outcome => outcome.map(|()| true)?,
+        };
         let opened = descriptor.open_directory(&self.tree, &text)?;
         let identity = Identity::of(&statx_of(opened.fd.as_fd())?);
         let directory = Self::new(Arc::clone(&self.tree), self.me.upgrade(), name, identity, opened);
+        // What new files inherit, new directories have inherited: group, default ACL, flags.
+        if let Some(newborn) = self.newborn.get().filter(|_| made) {
+            directory.newborn.get_or_init(|| *newborn);
+        }
         directory.register();
         Ok(directory)
     }
 
-    fn file(&self, name: &[u8], fresh: bool) -> io::Result<Box<dyn TargetFile>> {
+    fn file(&self, name: &[u8], fresh: bool) -> io::Result<Arc<dyn TargetFile>> {
         let (descriptor, text) = (self.descriptor()?, component(name)?);
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        let create = || self.tree.open_at(descriptor.fd.as_fd(), &text, flags, Mode::RUSR | Mode::WUSR);
+        // A single component that is made by this call leads nowhere else: no link is followed where nothing may stand.
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let create = || rustix::io::retry_on_intr(|| rustix::fs::openat(&descriptor.fd, &text, flags, Mode::RUSR | Mode::WUSR));
+        let mut made_in = self.me.upgrade();
         // Most files of a restore are new, and a file made by us alone has no other name: one call.
         let fd = match descriptor.softly(Soft::Directory, create) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -236,6 +245,7 @@ impl TargetDir for Directory {
                     unlink(&self.tree, &descriptor, &text, AtFlags::empty())?;
                     descriptor.softly(Soft::Directory, create)?
                 } else {
+                    made_in = None;
                     only_name(&found)?;
                     let fd = self.open_existing(&descriptor, &text)?;
                     // Between the look and the opening others may have been busy: what was opened is what counts.
@@ -245,7 +255,7 @@ impl TargetDir for Directory {
             }
             created => created?,
         };
-        Ok(Box::new(File { fd, tree: Arc::clone(&self.tree) }))
+        Ok(Arc::new(File { fd, tree: Arc::clone(&self.tree), made_in }))
     }
 
     fn special(&self, name: &[u8], metadata: &Metadata) -> io::Result<Vec<Loss>> {

@@ -12,6 +12,7 @@ use crate::sources::system::statx_of;
 use std::ffi::CString;
 use std::fmt::Display;
 use std::io;
+use std::sync::OnceLock;
 
 /// Immutable and append-only: while they stand, nothing else of the entry can be changed.
 pub const FROZEN: u32 = 0x30;
@@ -43,26 +44,76 @@ pub fn thaw(handle: Handle<'_>) -> io::Result<bool> {
     }
 }
 
+/// What an entry is like before it is dressed.
+struct Before {
+    owner: (u32, u32),
+    flags: Option<u32>,
+    /// Attributes that may have to go.
+    xattrs: Vec<CString>,
+}
+
+/// What new files of a directory are like: learned from one of them, true of the others, and of those in directories made in it meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub struct Newborn {
+    owner: (u32, u32),
+    flags: Option<u32>,
+}
+
+impl Before {
+    /// Looks, and takes off what would forbid all else.
+    fn of(handle: Handle<'_>, metadata: &Metadata, losses: &mut Losses) -> io::Result<Self> {
+        let mut flags = handle.flags().unwrap_or_else(|error| {
+            if metadata.flags != 0 {
+                losses.add("flags", error);
+            }
+            None
+        });
+        if let Some(now) = flags.filter(|now| now & FROZEN != 0) {
+            match handle.set_flags(now & !FROZEN) {
+                Ok(()) => flags = Some(now & !FROZEN),
+                Err(error) => losses.add("flags", error),
+            }
+        }
+        let found = statx_of(handle.fd())?;
+        // Where attributes cannot be listed nothing is known to be wrong; setting those of the snapshot will tell.
+        let mut xattrs = handle.xattrs().unwrap_or_default();
+        // Labels that this machine's security modules put on every file belong to the place, not to the file.
+        let of_the_place = [&b"security.selinux"[..], b"security.SMACK64", b"security.ima", b"security.evm"];
+        xattrs.retain(|name| is_kept(name.to_bytes()) && !of_the_place.contains(&name.to_bytes()));
+        Ok(Self { owner: (found.stx_uid, found.stx_gid), flags, xattrs })
+    }
+}
+
 /// Sets all metadata of the entry behind `handle`, and removes attributes and flags that `metadata` does not have. What cannot be set is a
 /// [`Loss`]; an error means that the entry could not even be looked at.
 pub fn dress(handle: Handle<'_>, metadata: &Metadata, ownership: &Ownership) -> io::Result<Vec<Loss>> {
     let mut losses = Losses::default();
-    let mut flags = handle.flags().unwrap_or_else(|error| {
-        if metadata.flags != 0 {
-            losses.add("flags", error);
-        }
-        None
-    });
-    if let Some(now) = flags.filter(|now| now & FROZEN != 0) {
-        match handle.set_flags(now & !FROZEN) {
-            Ok(()) => flags = Some(now & !FROZEN),
-            Err(error) => losses.add("flags", error),
-        }
+    let before = Before::of(handle, metadata, &mut losses)?;
+    put_on(handle, metadata, ownership, &before, losses).map(|(losses, _)| losses)
+}
+
+/// The same for a file that was made a moment ago; `newborn` saves looking at each first, and is found out where it is not known.
+pub fn dress_new(handle: Handle<'_>, metadata: &Metadata, ownership: &Ownership, newborn: &OnceLock<Newborn>) -> io::Result<Vec<Loss>> {
+    // A program must not get the rights of an owner that is only supposed.
+    if let Some(&Newborn { owner, flags }) = newborn.get().filter(|_| metadata.mode & 0o6000 == 0) {
+        let supposed = Before { owner, flags, xattrs: Vec::new() };
+        let (losses, is_owned) = put_on(handle, metadata, ownership, &supposed, Losses::default())?;
+        return if is_owned { Ok(losses) } else { dress(handle, metadata, ownership) };
     }
-    let before = statx_of(handle.fd())?;
+    let mut losses = Losses::default();
+    let before = Before::of(handle, metadata, &mut losses)?;
+    if before.xattrs.is_empty() && losses.0.is_empty() {
+        newborn.get_or_init(|| Newborn { owner: before.owner, flags: before.flags });
+    }
+    put_on(handle, metadata, ownership, &before, losses).map(|(losses, _)| losses)
+}
+
+/// Dresses an entry that is like `before`. Answers whether it has the owner that it then must have, too.
+fn put_on(handle: Handle<'_>, metadata: &Metadata, ownership: &Ownership, before: &Before, mut losses: Losses) -> io::Result<(Vec<Loss>, bool)> {
+    let flags = before.flags;
     let (uid, gid) = ownership.of(metadata);
     let mut mode = metadata.mode & 0o7777;
-    let (user_set, group_set) = set_owner(handle, (before.stx_uid, before.stx_gid), (uid, gid), &mut losses);
+    let (user_set, group_set) = set_owner(handle, before.owner, (uid, gid), &mut losses);
     if metadata.node_type != NodeType::Directory {
         // A program must not run with the rights of whoever happens to restore it.
         if !user_set && mode & 0o4000 != 0 {
@@ -74,7 +125,9 @@ pub fn dress(handle: Handle<'_>, metadata: &Metadata, ownership: &Ownership) -> 
             losses.add("setgid bit", "the group could not be set");
         }
     }
-    remove_strays(handle, metadata, &mut losses);
+    for name in before.xattrs.iter().filter(|name| metadata.xattrs.iter().all(|xattr| xattr.name != name.to_bytes())) {
+        losses.unless(&format!("removal of xattr {}", name.to_string_lossy()), handle.remove_xattr(name));
+    }
     let has_mode = metadata.node_type != NodeType::Symlink;
     if has_mode {
         losses.unless("mode", handle.set_mode(mode));
@@ -94,7 +147,8 @@ pub fn dress(handle: Handle<'_>, metadata: &Metadata, ownership: &Ownership) -> 
     losses.unless("mtime", handle.set_mtime(metadata.mtime));
     // Some file systems take everything and keep half of it (owners on vfat, odd seconds, years beyond 2106): ask what came of it.
     let after = statx_of(handle.fd())?;
-    if (after.stx_uid, after.stx_gid) != (uid, gid) && user_set && group_set {
+    let is_owned = (after.stx_uid, after.stx_gid) == (uid, gid) || !user_set || !group_set;
+    if !is_owned {
         losses.add("owner", "the file system kept another");
     }
     if has_mode && u32::from(after.stx_mode) & 0o7777 != mode {
@@ -107,7 +161,7 @@ pub fn dress(handle: Handle<'_>, metadata: &Metadata, ownership: &Ownership) -> 
         let now = handle.flags().ok().flatten();
         set_flags(handle, now, FROZEN, metadata.flags, &mut losses);
     }
-    Ok(losses.0)
+    Ok((losses.0, is_owned))
 }
 
 /// Sets what differs; answers whether user and group are what they should be. One loss at most.
@@ -123,21 +177,6 @@ fn set_owner(handle: Handle<'_>, now: (u32, u32), wanted: (u32, u32), losses: &m
     let group_set = !group_differs || user_differs && handle.set_owner(None, Some(wanted.1)).is_ok();
     losses.add(if user_differs { "owner" } else { "group" }, error);
     (!user_differs, group_set)
-}
-
-/// Removes the attributes that the snapshot does not have: those left from before, and ACLs inherited from the directory.
-fn remove_strays(handle: Handle<'_>, metadata: &Metadata, losses: &mut Losses) {
-    // Where they cannot be listed nothing is known to be wrong; setting those of the snapshot will tell.
-    let Ok(present) = handle.xattrs() else { return };
-    for name in present {
-        let bytes = name.to_bytes();
-        // Labels that this machine's security modules put on every file belong to the place, not to the file.
-        let of_the_place = [&b"security.selinux"[..], b"security.SMACK64", b"security.ima", b"security.evm"].contains(&bytes);
-        let wanted = metadata.xattrs.iter().any(|xattr| xattr.name == bytes);
-        if !wanted && !of_the_place && is_kept(bytes) {
-            losses.unless(&format!("removal of xattr {}", name.to_string_lossy()), handle.remove_xattr(&name));
-        }
-    }
 }
 
 /// The mode an entry gets when its access ACL cannot be set. With an ACL the group bits are its mask, the most that anyone named in it may do;

@@ -1,7 +1,8 @@
 //! An open file of the destination.
 
 use super::Tree;
-use super::dress::dress;
+use super::directory::Directory;
+use super::dress::{dress, dress_new};
 use crate::format::node::{Metadata, NodeType};
 use crate::ops::target::{Loss, TargetFile};
 use crate::sources::system::handle::Handle;
@@ -19,6 +20,8 @@ pub struct File {
     pub fd: OwnedFd,
     /// The destination it lies in.
     pub tree: Arc<Tree>,
+    /// The directory it was made in by this very opening.
+    pub made_in: Option<Arc<Directory>>,
 }
 
 /// Zeros written at a time where holes are not to be had.
@@ -79,6 +82,10 @@ impl TargetFile for File {
         if metadata.node_type != NodeType::File {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the metadata is not that of a regular file"));
         }
-        dress(Handle::new(&self.fd, true), metadata, &self.tree.ownership)
+        let handle = Handle::new(&self.fd, true);
+        match &self.made_in {
+            Some(directory) => dress_new(handle, metadata, &self.tree.ownership, &directory.newborn),
+            None => dress(handle, metadata, &self.tree.ownership),
+        }
     }
 }

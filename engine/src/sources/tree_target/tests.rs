@@ -347,6 +347,48 @@ fn everything_comes_back() {
 }
 
 #[test]
+fn what_is_supposed_of_new_files_is_found_out() {
+    if !is_root("what_is_supposed_of_new_files_is_found_out") {
+        return;
+    }
+    let home = tempfile::tempdir_in("/var/tmp").unwrap();
+    let top = target(home.path());
+    let dir = top.directory(b"d").unwrap();
+    let theirs = Metadata { uid: 1234, gid: 5678, xattrs: vec![xattr("user.u", b"1")], flags: 0x40, ..own(NodeType::File, 0o640) };
+    let suid = Metadata { uid: 1234, gid: 5678, ..own(NodeType::File, 0o6755) };
+    let put = |dir: &Arc<dyn TargetDir>, name: &str, metadata: &Metadata| {
+        let file = dir.file(name.as_bytes(), true).unwrap();
+        file.write_at(b"x", 0).unwrap();
+        assert_eq!(file.dress(metadata).unwrap(), [], "{name}");
+    };
+    let check = |way: &str, metadata: &Metadata| assert_eq!(comparable(&read_back(&home.path().join(way))), comparable(metadata), "{way}");
+    // The first teaches what new files are like; the next ones are all that it was not.
+    for (name, metadata) in [("first", &own(NodeType::File, 0o600)), ("second", &theirs), ("third", &suid), ("fourth", &own(NodeType::File, 0o444))] {
+        put(&dir, name, metadata);
+        check(&format!("d/{name}"), metadata);
+    }
+    // Somebody gives the directory to a group that new files inherit, here and in a directory made before.
+    let inner = dir.directory(b"inner").unwrap();
+    for way in ["d", "d/inner"] {
+        std::os::unix::fs::chown(home.path().join(way), None, Some(77)).unwrap();
+        std::fs::set_permissions(home.path().join(way), std::fs::Permissions::from_mode(0o2700)).unwrap();
+    }
+    for (dir, way) in [(&dir, "d"), (&inner, "d/inner")] {
+        for (name, metadata) in [("ours", &own(NodeType::File, 0o640)), ("theirs", &theirs), ("suid", &suid)] {
+            put(dir, name, metadata);
+            check(&format!("{way}/{name}"), metadata);
+        }
+    }
+    // A default ACL is inherited too: a directory that has one from the start teaches nothing wrong.
+    let with_acl = top.directory(b"acl").unwrap();
+    assert_eq!(top.dress(b"acl", &Metadata { xattrs: vec![xattr("system.posix_acl_default", ACL)], ..own(NodeType::Directory, 0o700) }).unwrap(), []);
+    for name in ["one", "two"] {
+        put(&with_acl, name, &own(NodeType::File, 0o600));
+        check(&format!("acl/{name}"), &own(NodeType::File, 0o600));
+    }
+}
+
+#[test]
 fn a_removal_stops_at_mounts() {
     if !is_root("a_removal_stops_at_mounts") {
         return;

@@ -76,6 +76,63 @@ fn reading_leaves_the_page_cache_as_it_was() {
 }
 
 #[test]
+fn a_file_ends_where_it_ends() {
+    for home in [tempfile::tempdir_in("/var/tmp").unwrap(), tempfile::tempdir().unwrap()] {
+        for (length, piece) in [(0, 10), (5, 10), (10, 10), (11, 10), (30, 10), (3 << 20, 1 << 20), (33 << 20, 40 << 20), (70 << 20, 1 << 20)] {
+            let bytes: Vec<u8> = (0..length).map(|n: usize| (n * 7 + n / 251) as u8).collect();
+            std::fs::write(home.path().join("x"), &bytes).unwrap();
+            let file = std::fs::File::open(home.path().join("x")).unwrap();
+            file.sync_all().unwrap();
+            let seen = walked(home.path(), Options::default());
+            for cold in [true, false] {
+                if cold {
+                    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+                }
+                let mut body = seen.open("x").unwrap();
+                for _ in 0..2 {
+                    let mut read = Vec::new();
+                    let mut buffer = vec![0; piece];
+                    loop {
+                        match body.read(&mut buffer).unwrap() {
+                            0 => break,
+                            length => read.extend_from_slice(&buffer[..length]),
+                        }
+                    }
+                    assert!(read == bytes, "{length} in pieces of {piece}, cold: {cold}");
+                    // What is allocated may still be moving: the file is young.
+                    let now = body.stat().unwrap().unwrap();
+                    assert_eq!(Stat { allocated: 0, ..now }, Stat { allocated: 0, ..*seen.of("x").0 });
+                    let (metadata, unread) = body.metadata(seen.of("x").0).unwrap().unwrap();
+                    assert_eq!((metadata, unread.len()), (seen.metadata("x"), 0));
+                    body.rewind().unwrap();
+                }
+            }
+        }
+    }
+    // Files that grow while they are read, and such as have no size at all.
+    let home = tempfile::tempdir().unwrap();
+    make(home.path(), &["x"]);
+    let seen = walked(home.path(), Options::default());
+    let mut body = seen.open("x").unwrap();
+    let mut buffer = [0; 100];
+    assert_eq!(body.read(&mut buffer).unwrap(), 1);
+    std::fs::write(home.path().join("x"), b"xyz").unwrap();
+    assert_eq!(body.read(&mut buffer).unwrap(), 2);
+    assert_eq!(body.read(&mut buffer).unwrap(), 0);
+    assert_eq!(body.stat().unwrap().unwrap().size, 3);
+    let seen = walked(Path::new("/proc/self/net"), Options { paths: vec!["/proc/self/net/dev".into()], ..Options::default() });
+    let mut body = seen.open("dev").unwrap();
+    let mut read = 0;
+    loop {
+        match body.read(&mut buffer).unwrap() {
+            0 => break,
+            length => read += length,
+        }
+    }
+    assert!(read > 100 && body.stat().unwrap().unwrap().size == 0);
+}
+
+#[test]
 fn what_is_not_a_file_never_blocks() {
     let home = tempfile::tempdir().unwrap();
     make(home.path(), &["x"]);
@@ -90,7 +147,9 @@ fn what_is_not_a_file_never_blocks() {
     // Another kind of thing has taken the file's place since the walk.
     std::fs::remove_file(home.path().join("x")).unwrap();
     std::fs::rename(home.path().join("fifo"), home.path().join("x")).unwrap();
-    assert!(seen.open("x").is_err());
+    assert!(seen.open("x").and_then(|mut body| body.read(&mut [0; 8])).is_err());
+    assert!(seen.open("x").and_then(|mut body| body.stat()).is_err());
+    assert!(seen.open("x").and_then(|mut body| body.next_data(0)).is_err());
     let (stat, dir) = seen.of("x");
     assert_eq!(dir.metadata(b"x", stat).unwrap_err().kind(), io::ErrorKind::StaleNetworkFileHandle);
     std::fs::remove_file(home.path().join("x")).unwrap();

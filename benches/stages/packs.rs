@@ -1,0 +1,71 @@
+//! Packs: from sealed blocks to an object with its name, and its table back.
+
+use super::{BLOCK, group, ring, session};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
+use std::hint::black_box;
+use vault_engine::format::compress::Compression;
+use vault_engine::format::keys::{KeyClass, KeyRing, SessionKey};
+use vault_engine::format::pack::{ChunkRow, CompressedBlock, END_LENGTH, Geometry, PackBuilder, PackKind, SealedBlock, open_table};
+use vault_engine::format::seal::Cipher;
+use vault_engine::ops::bench::made::{DataKind, data};
+
+const BLOCKS: usize = 15;
+
+/// Blocks for a pack of about 16 MiB whose chunks are of `length` bytes.
+fn blocks(ring: &KeyRing, key: &SessionKey, length: usize) -> Vec<SealedBlock> {
+    let block = |number: usize| {
+        let plain = data(DataKind::Noise, number as u64, BLOCK);
+        let chunks = plain.chunks(length).map(|chunk| ChunkRow { id: ring.name_data(chunk), length: chunk.len() as u32 }).collect();
+        CompressedBlock::new(&plain, Compression::Off, Vec::new()).seal(ring.repository, PackKind::Data, &key.seal, Cipher::default(), &[6; 32], chunks)
+    };
+    (0..BLOCKS).map(block).collect()
+}
+
+fn build(ring: &KeyRing, key: &SessionKey, blocks: &[SealedBlock]) -> Vec<u8> {
+    let mut builder = PackBuilder::new(PackKind::Data, [3; 16], key, Vec::with_capacity(17 << 20));
+    for block in blocks {
+        builder.push(block);
+    }
+    builder.close(ring, &[7; 32], &[]).unwrap().0
+}
+
+/// Chunks of a large file, and of small ones.
+const CHUNKS: [(usize, &str); 2] = [(BLOCK, "chunks of 1 MiB"), (4 << 10, "chunks of 4 KiB")];
+
+pub fn pack(c: &mut Criterion) {
+    let ring = ring();
+    let key = session(&ring, KeyClass::Data);
+    let mut group = group(c, "pack");
+    group.throughput(Throughput::Bytes((BLOCKS * BLOCK) as u64));
+    for (length, word) in CHUNKS {
+        let blocks = blocks(&ring, &key, length);
+        group.bench_function(BenchmarkId::new("build and close", word), |b| b.iter_with_large_drop(|| build(&ring, &key, &blocks)));
+    }
+    let bytes = build(&ring, &key, &blocks(&ring, &key, BLOCK));
+    group.bench_function("name of the object", |b| b.iter(|| blake3::hash(&bytes)));
+    group.finish();
+}
+
+pub fn parse_table(c: &mut Criterion) {
+    let ring = ring();
+    let key = session(&ring, KeyClass::Data);
+    let mut group = group(c, "parse a pack's table");
+    for (length, word) in CHUNKS {
+        let bytes = build(&ring, &key, &blocks(&ring, &key, length));
+        let chunks = BLOCKS * BLOCK / length;
+        group.throughput(Throughput::Elements(chunks as u64));
+        group.bench_function(BenchmarkId::from_parameter(word), |b| {
+            b.iter_batched(
+                || (),
+                |()| {
+                    let geometry = Geometry::decode(&bytes[bytes.len() - END_LENGTH..]).unwrap();
+                    let table = open_table(&ring, &geometry, &bytes[geometry.table_offset as usize..geometry.table_end() as usize]).unwrap();
+                    assert_eq!(table.chunks.len(), chunks);
+                    black_box(table)
+                },
+                BatchSize::LargeInput,
+            );
+        });
+    }
+    group.finish();
+}
