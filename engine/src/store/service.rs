@@ -252,8 +252,8 @@ impl Store for DirectoryStore {
         }
         // The file system's own idea of now: this machine's clock may be another one.
         let probe = folder.join(format!("now-{}", std::process::id()));
-        File::create(&probe).map_err(|error| fail(&error))?;
-        let now = fs::metadata(&probe).map(|metadata| metadata.mtime());
+        // Asked through the open file: another sweeper may take its name away.
+        let now = File::create(&probe).and_then(|file| file.metadata()).map(|metadata| metadata.mtime());
         let _ = fs::remove_file(&probe);
         let now = now.map_err(|error| fail(&error))?;
         let mut freed = 0;
