@@ -133,20 +133,21 @@ pub fn prune(repository: &Repository, options: &PruneOptions, monitor: &dyn Moni
         repository.check_writable()?;
     }
     let started = repository.host.elapsed();
-    for _ in 1..TRIES_MAX {
+    let mut tries = 1;
+    loop {
         let mut listed = Vec::new();
         match prune_once(repository, options, monitor, cancel, started, &mut listed) {
             // Others sweep too: what was listed is gone, or lies elsewhere by now. Only what is missing in a store that stands still is missing.
-            Err(error) if error.is_damage() && has_changed(repository, &listed)? => repository.lookup.refresh(),
+            Err(error) if error.is_damage() && has_changed(repository, &listed)? => {
+                if tries == TRIES_MAX {
+                    let what = format!("other prunes keep moving what this one looks at, {error} the last time; try again when fewer of them run");
+                    return Err(RepositoryError::Invalid(what));
+                }
+                tries += 1;
+                repository.lookup.refresh();
+            }
             other => return other,
         }
-    }
-    let mut listed = Vec::new();
-    match prune_once(repository, options, monitor, cancel, started, &mut listed) {
-        Err(error) if error.is_damage() && has_changed(repository, &listed)? => {
-            Err(RepositoryError::Invalid(format!("other prunes keep moving what this one looks at, {error} the last time; try again when fewer of them run")))
-        }
-        other => other,
     }
 }
 

@@ -16,15 +16,13 @@ pub(super) struct Lazy {
     pub(super) met: u64,
     /// Entries further down, in directories that were left unchanged.
     pub(super) below: u64,
-    /// The directory's entry and the parent's; none for the root.
+    /// The directory's entry; none for the root.
     pub(super) entry: Option<Entry>,
 }
 
 /// A directory's own entry.
 pub(super) struct Entry {
-    /// As it is now, contents still missing.
-    pub(super) now: Box<Node>,
-    /// As the parent has it.
+    /// As the parent has it, and as it is.
     pub(super) before: Box<Node>,
     /// Tells its path, for whoever listens.
     pub(super) path: Box<dyn Fn() -> Vec<u8> + Send>,

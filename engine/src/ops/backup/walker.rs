@@ -105,7 +105,8 @@ impl Walker<'_> {
         for at in 0..self.levels.len() {
             let Some(lazy) = self.levels[at].lazy.take() else { continue };
             if let Some(entry) = lazy.entry {
-                self.event(Event::Enter(entry.now, Some(entry.before), entry.path))?;
+                let now = Box::new(Node { content: Content::None, ..(*entry.before).clone() });
+                self.event(Event::Enter(now, Some(entry.before), entry.path))?;
             }
             let met = usize::try_from(lazy.met).expect("so many were counted one by one");
             for node in entries(self.shared.session.repository(), lazy.tree).take(met) {
@@ -247,15 +248,15 @@ impl Visitor for Walker<'_> {
         self.check()?;
         let before = self.in_parent(item).filter(|node| node.metadata.node_type == NodeType::Directory);
         let repository = self.shared.session.repository();
-        if let Some(Node { content: Content::Directory(tree), .. }) = before
-            && let Some(before) = before.as_ref().filter(|before| self.is_unchanged(before, item) && compare::is_identical(before, item.stat))
-        {
-            let now = Box::new(Node { content: Content::None, ..before.clone() });
-            let entry = Entry { now, before: Box::new(before.clone()), path: path_of(item) };
-            let lazy = Lazy { tree, met: 0, below: 0, entry: Some(entry) };
-            self.levels.push(Level { parent: ParentDirectory::open(repository, tree), lazy: Some(lazy) });
-            return Ok(true);
-        }
+        let before = match before {
+            Some(before @ Node { content: Content::Directory(tree), .. }) if self.is_unchanged(&before, item) && compare::is_identical(&before, item.stat) => {
+                let entry = Entry { before: Box::new(before), path: path_of(item) };
+                let lazy = Lazy { tree, met: 0, below: 0, entry: Some(entry) };
+                self.levels.push(Level { parent: ParentDirectory::open(repository, tree), lazy: Some(lazy) });
+                return Ok(true);
+            }
+            before => before,
+        };
         let Some(node) = self.describe(item) else { return Ok(false) };
         self.wake()?;
         let parent = match &before {
@@ -269,10 +270,10 @@ impl Visitor for Walker<'_> {
 
     fn leaf(&mut self, item: Item<'_>) -> Result<(), Stop> {
         self.check()?;
-        let before = self.in_parent(item);
-        if let Some(before) = before.as_ref().filter(|before| self.is_unchanged(before, item)) {
-            return self.unchanged(item, before.clone());
-        }
+        let before = match self.in_parent(item) {
+            Some(before) if self.is_unchanged(&before, item) => return self.unchanged(item, before),
+            before => before,
+        };
         self.wake()?;
         self.shared.count(|counts| {
             counts.progress.files_total += u64::from(!self.shared.options.count_first);
