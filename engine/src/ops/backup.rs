@@ -190,6 +190,14 @@ impl Shared<'_> {
         self.monitor.progress(&counts.progress);
     }
 
+    /// So many bytes more were read of the source.
+    fn count_read(&self, bytes: usize) {
+        self.count(|counts| {
+            counts.bytes_read += bytes as u64;
+            counts.progress.bytes_done += bytes as u64;
+        });
+    }
+
     /// An entry that could not be read.
     fn missing(&self, path: &[u8], what: &str) {
         self.tally.add(|counts| counts.missing += 1);

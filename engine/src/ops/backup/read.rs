@@ -4,13 +4,14 @@ use super::Shared;
 use super::class::{Cutting, HEAD_BYTES, cutting, is_image};
 use super::fold::Pending;
 use crate::format::chunker::{CLUSTER, ChunkClass, Chunker, SINGLE_CHUNK_MAX};
+use crate::format::id::ChunkId;
 use crate::format::node::{Content, Extent, Node};
 use crate::format::pack::PackKind;
 use crate::format::tree::store_extents;
 use crate::ops::monitor::Fate;
 use crate::ops::source::{Body, SourceDir, Stat};
 use crate::store::error::RepositoryError;
-use crate::store::session::OpenBlock;
+use crate::store::session::{OpenBlock, Session};
 use crate::store::stages::Stage;
 use crossbeam_channel::{Receiver, Sender};
 use std::io;
@@ -207,22 +208,14 @@ impl<'a> Reader<'a> {
             }
         }
         stages.add(Stage::Read, host.elapsed().saturating_sub(started));
-        self.shared.count(|counts| {
-            counts.bytes_read += length as u64;
-            counts.progress.bytes_done += length as u64;
-        });
+        self.shared.count_read(length);
         if length > size {
             return Ok(None);
         }
         if length == 0 {
             return Ok(Some(Vec::new()));
         }
-        let session = self.shared.session;
-        let claimed = stages.time(host, Stage::Name, || {
-            let id = session.repository().keys.name_data(&room[..length]);
-            session.claim(PackKind::Data, &id.0).map(|claimed| (id, claimed))
-        });
-        let (id, is_new) = claimed?;
+        let (id, is_new) = claim(self.shared.session, &room[..length])?;
         if is_new {
             self.open.keep(id.0, length);
         }
@@ -270,10 +263,7 @@ impl<'a> Reader<'a> {
         let stages = self.shared.session.stages();
         let ahead = std::mem::take(&mut self.ahead);
         let (mut start, mut end, mut total, mut at_end) = (0, ahead, ahead as u64, limit == 0);
-        self.shared.count(|counts| {
-            counts.bytes_read += ahead as u64;
-            counts.progress.bytes_done += ahead as u64;
-        });
+        self.shared.count_read(ahead);
         loop {
             let mut wanted = class.length_max().min(USUAL);
             let length = loop {
@@ -284,10 +274,7 @@ impl<'a> Reader<'a> {
                     end += read;
                     total += read as u64;
                     at_end = read == 0 || total == limit;
-                    self.shared.count(|counts| {
-                        counts.bytes_read += read as u64;
-                        counts.progress.bytes_done += read as u64;
-                    });
+                    self.shared.count_read(read);
                     if self.shared.stopped() {
                         return Err(RepositoryError::Cancelled.into());
                     }
@@ -328,12 +315,7 @@ impl<'a> Reader<'a> {
             push_hole(extents, length as u64);
             return Ok(());
         }
-        let session = self.shared.session;
-        let claimed = session.stages().time(&*session.repository().host, Stage::Name, || {
-            let id = session.repository().keys.name_data(plain);
-            session.claim(PackKind::Data, &id.0).map(|claimed| (id, claimed))
-        });
-        let (id, is_new) = claimed?;
+        let (id, is_new) = claim(self.shared.session, plain)?;
         if is_new {
             let plain = &self.window[start..start + length];
             if length >= LONE_CHUNK {
@@ -351,6 +333,15 @@ impl<'a> Reader<'a> {
         extents.push(Extent::Chunk { id, length: length as u32 });
         Ok(())
     }
+}
+
+/// Names a chunk; whether it must be stored.
+fn claim(session: &Session<'_>, plain: &[u8]) -> Result<(ChunkId, bool), RepositoryError> {
+    let repository = session.repository();
+    session.stages().time(&*repository.host, Stage::Name, || {
+        let id = repository.keys.name_data(plain);
+        session.claim(PackKind::Data, &id.0).map(|is_new| (id, is_new))
+    })
 }
 
 fn push_hole(extents: &mut Vec<Extent>, length: u64) {
