@@ -405,6 +405,22 @@ pub struct SealedBlock {
     pub cipher: Cipher,
 }
 
+impl SealedBlock {
+    /// Its row, as far as the block itself decides it.
+    fn row(&self) -> BlockRow {
+        BlockRow {
+            offset: 0,
+            box_length: self.bytes.len() as u32,
+            plain_length: self.plain_length,
+            first_chunk: 0,
+            chunks: self.chunks.len() as u32,
+            key: 0,
+            method: self.method as u8,
+            cipher: self.cipher as u8,
+        }
+    }
+}
+
 fn block_extra(method: u8, plain_length: u32) -> [u8; 5] {
     let length = plain_length.to_le_bytes();
     [method, length[0], length[1], length[2], length[3]]
@@ -492,22 +508,17 @@ impl PackBuilder {
         Self { kind, bytes, table, offset: END_LENGTH as u64 }
     }
 
-    /// Appends a block and returns the ordinal of its first chunk.
+    /// Appends a block of the session's own and returns the ordinal of its first chunk.
     pub fn push(&mut self, block: &SealedBlock) -> u32 {
+        self.append(&block.row(), 0, &block.chunks, &block.bytes)
+    }
+
+    fn append(&mut self, row: &BlockRow, key: u16, chunks: &[ChunkRow], boxed: &[u8]) -> u32 {
         let first_chunk = self.table.chunks.len() as u32;
-        self.table.blocks.push(BlockRow {
-            offset: self.offset,
-            box_length: block.bytes.len() as u32,
-            plain_length: block.plain_length,
-            first_chunk,
-            chunks: block.chunks.len() as u32,
-            key: 0,
-            method: block.method as u8,
-            cipher: block.cipher as u8,
-        });
-        self.offset += block.bytes.len() as u64;
-        self.table.chunks.extend_from_slice(&block.chunks);
-        self.bytes.extend_from_slice(&block.bytes);
+        self.table.blocks.push(BlockRow { offset: self.offset, first_chunk, key, ..*row });
+        self.offset += boxed.len() as u64;
+        self.table.chunks.extend_from_slice(chunks);
+        self.bytes.extend_from_slice(boxed);
         first_chunk
     }
 
@@ -526,25 +537,12 @@ impl PackBuilder {
             self.table.keys.push(key.clone());
             self.table.keys.len() - 1
         });
-        self.table.blocks.push(BlockRow { offset: self.offset, first_chunk: self.table.chunks.len() as u32, key: number as u16, ..*row });
-        self.offset += boxed.len() as u64;
-        self.table.chunks.extend_from_slice(chunks);
-        self.bytes.extend_from_slice(boxed);
+        self.append(row, number as u16, chunks, boxed);
     }
 
     /// Appends a new block that is sealed under `key`.
     pub fn push_sealed(&mut self, block: &SealedBlock, key: &WrappedKey) {
-        let row = BlockRow {
-            offset: 0,
-            box_length: block.bytes.len() as u32,
-            plain_length: block.plain_length,
-            first_chunk: 0,
-            chunks: block.chunks.len() as u32,
-            key: 0,
-            method: block.method as u8,
-            cipher: block.cipher as u8,
-        };
-        self.push_moved(&row, key, &block.chunks, &block.bytes);
+        self.push_moved(&block.row(), key, &block.chunks, &block.bytes);
     }
 
     /// Length so far in bytes, without table and footer.

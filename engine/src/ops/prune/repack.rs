@@ -92,7 +92,11 @@ type Built = (Option<Vec<u8>>, Vec<ObjectId>);
 impl Old<'_> {
     fn build(&self, blocks: &[Moved], last: bool, scratch: &mut Scratch, counter: &Counter<'_>) -> Result<Built> {
         let repository = self.repository;
-        let mut builder = PackBuilder::for_moved(self.kind, std::mem::take(&mut scratch.pack));
+        let mut buffer = std::mem::take(&mut scratch.pack);
+        // A buffer that grows by doubling holds up to three times the pack for a moment.
+        let bytes: u64 = blocks.iter().map(|(_, block)| block.moved_bytes() + 36 * u64::from(block.moved_chunks()) + 32).sum();
+        buffer.reserve(bytes as usize + (64 << 10));
+        let mut builder = PackBuilder::for_moved(self.kind, buffer);
         let mut fresh = Reblock::new(repository, self.kind, self.keys);
         let mut bad = Vec::new();
         let mut at = 0;
