@@ -105,6 +105,7 @@ pub enum Command {
     Forget(Box<commands::forget::Args>),
     Undelete(commands::undelete::Args),
     Prune(commands::prune::Args),
+    Repair(commands::repair::Args),
     Rewrite(commands::rewrite::Args),
     Key(commands::key::Args),
     Config(commands::config::Args),
@@ -171,6 +172,9 @@ mod tests {
             "vault prune --dry-run --max-unused unlimited --max-repack 1G --max-time 10m",
             "vault pin latest --reason why --until 2030-01-01",
             "vault undelete",
+            "vault repair index",
+            "vault repair --read-data -n",
+            "vault backup --checkpoint-every 5m /home",
         ] {
             let parsed = Cli::try_parse_from(line.split(' '));
             assert!(parsed.is_ok(), "{line}: {}", parsed.expect_err("an error"));

@@ -22,10 +22,12 @@ pub enum Can {
     Flags,
     /// Give a process so much memory and no more.
     LimitMemory,
+    /// Start an S3 server.
+    S3,
 }
 
 /// Everything that can be asked, with what is skipped when the answer is no.
-pub const ALL: [(Can, &str); 8] = [
+pub const ALL: [(Can, &str); 9] = [
     (Can::Root, "devices, owners, trusted attributes, capabilities: need root"),
     (Can::Xattrs, "attributes and ACLs: the temporary directory's file system keeps none"),
     (Can::Strace, "proof by system call trace: strace cannot trace here"),
@@ -34,6 +36,7 @@ pub const ALL: [(Can, &str); 8] = [
     (Can::PlainUser, "restoring as a plain user: needs root and setpriv to become one"),
     (Can::Flags, "inode flags: the temporary directory's file system keeps none"),
     (Can::LimitMemory, "keeping a memory limit: no control group for memory can be made here"),
+    (Can::S3, "repositories in a bucket: tests/run could not install an S3 server (moto), or VAULT_TESTS_SERVERS does not say where"),
 ];
 
 /// Whether this host can do it.
@@ -53,6 +56,7 @@ pub fn test(what: Can) -> bool {
         Can::PlainUser => shell("setpriv --reuid 65534 --regid 65534 --clear-groups true"),
         Can::Flags => shell(": >\"$1\"; chattr +d \"$1\"; lsattr \"$1\" | grep -q d"),
         Can::LimitMemory => memory_groups().is_some(),
+        Can::S3 => crate::servers::moto().is_some(),
     }
 }
 

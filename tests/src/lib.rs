@@ -10,5 +10,6 @@ pub mod compare;
 pub mod damage;
 pub mod plain;
 pub mod rules;
+pub mod servers;
 pub mod source_text;
 pub mod tree;

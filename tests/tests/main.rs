@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::format_collect, clippy::wildcard_imports)]
 
 mod bench;
+mod checkpoints;
 mod crash;
 mod cuts;
 mod damage;
@@ -16,9 +17,11 @@ mod ordering;
 mod output;
 mod prune;
 mod real_trees;
+mod repair;
 mod rescue;
 mod restore;
 mod round_trip;
+mod s3;
 mod selection;
 mod streams;
 mod tidy;

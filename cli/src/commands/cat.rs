@@ -123,7 +123,7 @@ mod tests {
     fn entries_show_where_their_contents_lie() {
         let extents = vec![Extent::Hole { length: 5 }, Extent::Chunk { id: ChunkId([1; 32]), length: 7 }];
         let metadata = Metadata::plain(NodeType::File, 0o644);
-        let node = Node { name: b"f".to_vec(), metadata, content: Content::Extents(extents), changed_while_read: false, unknown: Vec::new() };
+        let node = Node { name: b"f".to_vec(), metadata, content: Content::Extents(extents), changed_while_read: false, lost: false, unknown: Vec::new() };
         let value = node_value(b"/d", &node);
         assert_eq!(value["path"], "/d/f");
         assert_eq!(value["content"][0]["hole"], 5);

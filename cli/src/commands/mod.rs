@@ -15,6 +15,7 @@ pub mod ls;
 pub mod man;
 pub mod pin;
 pub mod prune;
+pub mod repair;
 pub mod restore;
 pub mod rewrite;
 pub mod snapshots;
@@ -84,6 +85,7 @@ fn dispatch(command: &Command, session: &Session) -> Result<Exit, Complaint> {
         Command::Forget(args) => forget::run(args, session),
         Command::Undelete(args) => undelete::run(args, session),
         Command::Prune(args) => prune::run(args, session),
+        Command::Repair(args) => repair::run(args, session),
         Command::Rewrite(args) => rewrite::run(args, session),
         Command::Key(args) => key::run(args, session),
         Command::Config(args) => config::run(args, session),

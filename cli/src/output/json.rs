@@ -7,7 +7,10 @@ mod bench;
 mod records;
 
 pub use bench::{Bench, BenchBottleneck, BenchCipher, BenchLevel, BenchPackSize, BenchRecommended, BenchStage};
-pub use records::{Change, ForgetSummary, Key, Node, Object, PruneSummary, Side, Snapshot, SnapshotSummary, Statistics, Stats, Tagged, Verdict};
+pub use records::{
+    Change, ForgetSummary, Key, Mended, Node, Object, PruneSummary, Recovered, RepairSummary, Side, Snapshot, SnapshotSummary, Statistics, Stats, Tagged,
+    Verdict,
+};
 
 use super::text;
 use serde::Serialize;
@@ -123,6 +126,7 @@ pub enum Summary {
     Rewrite(RewriteSummary),
     Forget(ForgetSummary),
     Prune(PruneSummary),
+    Repair(RepairSummary),
 }
 
 /// What a backup did.

@@ -4,6 +4,7 @@ pub mod cbor;
 pub mod chunker;
 pub mod compress;
 pub mod config;
+pub mod contents;
 pub mod control;
 pub mod error;
 pub mod id;

@@ -10,6 +10,7 @@ pub mod forget;
 pub mod monitor;
 mod parallel;
 pub mod prune;
+pub mod repair;
 pub mod restore;
 pub mod select;
 pub mod source;

@@ -183,6 +183,11 @@ impl Loader {
         Ok(table)
     }
 
+    /// The table of a pack as it is in the store now, whatever memory and cache know.
+    pub fn table_in_store(&self, repository: &Repository, pack: &IndexedPack) -> Result<Table> {
+        read_table(repository, &pack_name(pack.kind, pack.id), pack).map(|(_, _, table)| table).inspect_err(|error| repository.note(error))
+    }
+
     fn place(&self, repository: &Repository, kind: PackKind, name: &[u8; 32], usable: &dyn Fn(&ObjectId) -> bool, bad: &BadBlocks) -> Result<Option<Place>> {
         for (pack, ordinal) in repository.lookup.find(repository, name)? {
             if pack.kind != kind || !usable(&pack.id) {
@@ -227,16 +232,29 @@ impl Loader {
     }
 
     fn must_place_among(&self, repository: &Repository, kind: PackKind, name: &[u8; 32], usable: &dyn Fn(&ObjectId) -> bool, bad: &BadBlocks) -> Result<Place> {
+        let place = self.place_among(repository, kind, name, usable, bad)?;
+        place.ok_or_else(|| RepositoryError::MissingChunk(crate::format::id::hex(&name[..8])))
+    }
+
+    /// Where a chunk lies in a pack that is `usable`, apart from damaged blocks; when the index does not know, all packs are asked.
+    pub(crate) fn place_among(
+        &self,
+        repository: &Repository,
+        kind: PackKind,
+        name: &[u8; 32],
+        usable: &dyn Fn(&ObjectId) -> bool,
+        bad: &BadBlocks,
+    ) -> Result<Option<Place>> {
         if let Some(place) = self.place(repository, kind, name, usable, bad)? {
-            return Ok(place);
+            return Ok(Some(place));
         }
         if repository.lookup.scan(repository)?
             && let Some(place) = self.place(repository, kind, name, usable, bad)?
         {
-            return Ok(place);
+            return Ok(Some(place));
         }
         // Another thread may have scanned meanwhile.
-        self.place(repository, kind, name, usable, bad)?.ok_or_else(|| RepositoryError::MissingChunk(crate::format::id::hex(&name[..8])))
+        self.place(repository, kind, name, usable, bad)
     }
 
     fn key(&self, repository: &Repository, pack: &PackTable, number: u16) -> FormatResult<SealKey> {
@@ -361,8 +379,14 @@ mod tests {
         let secrets = [(Secret::KeyFile(Key([9; 32])), "test")];
         let repository = Repository::init(store.clone(), Arc::new(SystemHost::default()), &secrets, &InitOptions::default(), None).unwrap();
         let session = Session::begin(&repository, "here", Compression::default()).unwrap();
-        let entry =
-            Node { name: b"a".to_vec(), metadata: Metadata::plain(NodeType::File, 0), content: Content::None, changed_while_read: false, unknown: Vec::new() };
+        let entry = Node {
+            name: b"a".to_vec(),
+            metadata: Metadata::plain(NodeType::File, 0),
+            content: Content::None,
+            changed_while_read: false,
+            lost: false,
+            unknown: Vec::new(),
+        };
         let node = TreeNode::Directory(vec![entry]);
         let tree = session.store_tree(&node.encode()).unwrap();
         session.finish().unwrap();

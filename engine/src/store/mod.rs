@@ -13,6 +13,7 @@ pub(crate) mod needs;
 mod opening;
 pub(crate) mod post_check;
 pub mod protocol;
+pub mod remote;
 pub mod repository;
 pub mod run;
 pub mod scratch;
@@ -92,4 +93,9 @@ pub trait Store: Send + Sync {
 
     /// Makes the folders of a new repository, durably. Refuses a place that holds something else.
     fn prepare(&self) -> Result<(), StoreError>;
+
+    /// Makes folders of an existing repository that got lost, durably.
+    fn make_folders(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }

@@ -230,6 +230,24 @@ impl Repository {
         }
     }
 
+    /// Puts a configuration where none opens; whether that was so. Ciphers and sizes are those of a new repository: they are no part of reading.
+    ///
+    /// # Errors
+    /// If something else than a missing configuration keeps this program from writing.
+    pub(crate) fn put_missing_config(&mut self, dry_run: bool) -> Result<bool> {
+        if self.config.sequence != 0 {
+            return Ok(false);
+        }
+        if dry_run {
+            return Ok(true);
+        }
+        *lock(&self.unwritable) = None;
+        self.config = Config { created: self.host.now(), sequence: 1, ..self.config.clone() };
+        self.put_control(ObjectKind::Config, Sealed::Config, &self.config.encode(None))?;
+        self.store.barrier()?;
+        Ok(true)
+    }
+
     /// Refuses to write where the repository asks of writers what this program does not know, and where keys were used that are newer than ours.
     pub fn check_writable(&self) -> Result<()> {
         if let Some((object, error)) = &*lock(&self.unwritable) {

@@ -31,7 +31,7 @@ pub struct DirectoryStore {
     made_temporary: bool,
 }
 
-fn translate(object: impl ToString, error: &opendal::Error) -> StoreError {
+pub(super) fn translate(object: impl ToString, error: &opendal::Error) -> StoreError {
     let mut source = std::error::Error::source(error);
     let mut io_kind = None;
     while let Some(cause) = source {
@@ -83,9 +83,9 @@ impl DirectoryStore {
         Ok(Self { root, operator, runtime, direct: DirectWriter::default(), made_temporary, touched: Mutex::default() })
     }
 
-    /// Whether a repository may lie at `root`: its key folder is there.
+    /// Whether a repository may lie at `root`: one of its two key folders is there.
     pub fn holds_repository(root: &Path) -> bool {
-        root.join(ObjectKind::Key.folder()).is_dir()
+        [ObjectKind::Key, ObjectKind::KeyCopy].iter().any(|kind| root.join(kind.folder()).is_dir())
     }
 
     /// The directory.
@@ -287,6 +287,11 @@ impl Store for DirectoryStore {
             let reason = format!("the directory is not empty (it holds {})", path.display());
             return Err(StoreError::new(StoreErrorKind::Exists, self.location(), reason));
         }
+        self.make_folders()
+    }
+
+    fn make_folders(&self) -> Result<(), StoreError> {
+        let fail = |path: &Path, error: &std::io::Error| StoreError::from_io(path.display(), error);
         let mut folders: Vec<PathBuf> = vec![self.root.join(TEMPORARY)];
         folders.extend(ObjectKind::ALL.iter().flat_map(|kind| kind.leaf_folders()).map(|folder| self.root.join(folder)));
         for folder in &folders {

@@ -117,6 +117,7 @@ pub const NO_CHAPTER: &[(&str, &str)] = &[
     ("error", "what is wrong with these bytes"),
     ("secret", "secrets as text, of chapter 7, beside the slots that they open"),
     ("compress", "the methods of chapter 6, beside the sealing that uses them"),
+    ("contents", "lists of extents, of chapter 12, beside the nodes that they become"),
     ("sweep", "the records of chapter 8 that sweepers leave, beside the envelope that holds them"),
     ("node", "the entries of chapter 12, beside the nodes that hold them"),
 ];

@@ -110,6 +110,7 @@ pub(super) fn is_unchanged(node: &Node, stat: &Stat, options: &BackupOptions, pa
         && (options.ignore_ctime || m.ctime == stat.ctime)
         && (options.ignore_inode || m.inode == stat.inode)
         && !node.changed_while_read
+        && !node.lost
         && is_settled(last_change, parent_begun)
         && (m.node_type != NodeType::BlockDevice || node.content == Content::None)
 }
