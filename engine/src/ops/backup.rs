@@ -268,7 +268,7 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
         options.memory_limit_bytes,
         repository.config.pack_size_bytes as usize,
         std::thread::available_parallelism().map_or(1, usize::from),
-        options.read_concurrency,
+        (!source.is_one_file()).then_some(options.read_concurrency),
     );
     session.limit_packs(budget.pack_bytes);
     let session = session;
