@@ -19,6 +19,7 @@ mod real_trees;
 mod rescue;
 mod restore;
 mod round_trip;
+mod scrub_heal;
 mod selection;
 mod streams;
 mod tidy;
