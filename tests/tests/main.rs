@@ -22,6 +22,7 @@ mod rescue;
 mod restore;
 mod round_trip;
 mod s3;
+mod scrub_heal;
 mod selection;
 mod streams;
 mod tidy;

@@ -174,5 +174,6 @@ fn completions_and_manual_pages() {
     let pages = room.path("pages");
     room.vault([OsStr::new("man"), pages.as_os_str()]).run().ok();
     assert!(std::fs::read_dir(&pages).unwrap().count() > 15);
-    room.program("bash", ["-n", "-c", &room.vault(["completions", "bash"]).run().ok().text()]).run().ok();
+    // It is too long for an argument.
+    room.program("bash", ["-n"]).input(room.vault(["completions", "bash"]).run().ok().text()).run().ok();
 }

@@ -10,9 +10,9 @@ use vault_tests::damage::{Action, damage, objects};
 use vault_tests::plain::Plain;
 use vault_tests::tree;
 
-/// A repository with two snapshots of a tree.
+/// A repository with two snapshots of a tree. Without parity: what rots is lost.
 fn small() -> (CleanRoom, PathBuf) {
-    let room = CleanRoom::with_repository();
+    let room = CleanRoom::without_parity();
     let source = room.path("source");
     tree::write(
         &source,

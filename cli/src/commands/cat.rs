@@ -76,6 +76,7 @@ fn config_value(repository: &Repository) -> Value {
         "created": rfc3339(config.created),
         "write_features": config.write_features,
         "cipher": format!("{:?}", config.cipher),
+        "parity": crate::units::parity_word(config.parity),
         "pack_size": config.pack_size_bytes,
         "sequence": config.sequence,
     })

@@ -89,6 +89,7 @@ fn tell(damage: &Damage, session: &Session) -> Result<(), Complaint> {
         kind: kind_word(damage.kind),
         object: damage.object.clone(),
         what: damage.what.clone(),
+        mendable: damage.mendable,
         lost: damage.lost,
         touched: touched.collect(),
         touched_total: damage.touched_total,
@@ -102,6 +103,9 @@ fn tell(damage: &Damage, session: &Session) -> Result<(), Complaint> {
 /// One damaged object, and what that means for files.
 fn words(damage: &Damage) -> Vec<String> {
     let mut lines = vec![visible(format!("{}: {}", damage.object, damage.what.join("; ")).as_bytes()).into_owned()];
+    if damage.mendable {
+        lines.push("  its parity makes up for it: run vault heal".into());
+    }
     if damage.touched_total > 0 {
         lines.push(format!("  {} cannot be restored whole:", count(damage.touched_total, "file or folder", "files and folders")));
     }
@@ -140,7 +144,14 @@ fn lines(outcome: &VerifyOutcome, read_data: bool, duration: Duration) -> Vec<St
     } else {
         let objects = count(outcome.damage.len() as u64, "object is", "objects are");
         lines.push(format!("{objects} damaged. All that is not listed can be restored."));
-        lines.push("A backup of the same files with --force stores again what is lost, as far as the files are still there.".into());
+        let mendable = outcome.damage.iter().filter(|damage| damage.mendable).count() as u64;
+        if mendable > 0 {
+            lines.push(format!("vault heal mends {}.", count(mendable, "of them", "of them")));
+        }
+        if mendable < outcome.damage.len() as u64 {
+            lines.push("vault heal --from LOCATION takes the rest from another copy of the repository, if there is one.".into());
+            lines.push("A backup of the same files with --force stores again what is lost, as far as the files are still there.".into());
+        }
     }
     lines
 }
@@ -154,8 +165,15 @@ mod tests {
     #[test]
     fn damage_says_what_it_means_for_files() {
         let touched = vec![Touched { snapshot: ObjectId([0xab; 32]), path: b"/a\x1b".to_vec() }];
-        let damage =
-            Damage { kind: DamageKind::Pack, object: "data/00".into(), what: vec!["cut short".into(), "gone".into()], lost: 2, touched, touched_total: 3 };
+        let damage = Damage {
+            kind: DamageKind::Pack,
+            object: "data/00".into(),
+            what: vec!["cut short".into(), "gone".into()],
+            mendable: false,
+            lost: 2,
+            touched,
+            touched_total: 3,
+        };
         let expected = ["data/00: cut short; gone", "  3 files and folders cannot be restored whole:", "    abababab:/a\\x1b", "    and 2 more"];
         assert_eq!(words(&damage), expected);
         let outcome = VerifyOutcome { damage: vec![damage], ..VerifyOutcome::default() };

@@ -27,6 +27,7 @@ pub enum Event {
     VerboseStatus(VerboseStatus),
     Error(Error),
     Damage(Damage),
+    Healed(Healed),
     Note(Note),
     Summary(Summary),
     Snapshot(Snapshot),
@@ -90,12 +91,13 @@ pub struct ErrorText {
     pub message: String,
 }
 
-/// A damaged object, from a verification.
+/// A damaged object, from a verification or a scrub.
 #[derive(Debug, Serialize)]
 pub struct Damage {
     pub kind: &'static str,
     pub object: String,
     pub what: Vec<String>,
+    pub mendable: bool,
     pub lost: u64,
     pub touched: Vec<Touched>,
     pub touched_total: u64,
@@ -108,6 +110,15 @@ pub struct Touched {
     pub path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path_hex: Option<String>,
+}
+
+/// An object that was mended.
+#[derive(Debug, Serialize)]
+pub struct Healed {
+    pub object: String,
+    pub what: String,
+    pub remedy: String,
+    pub placed: &'static str,
 }
 
 /// Something worth knowing that is no error.
@@ -123,6 +134,8 @@ pub enum Summary {
     Backup(BackupSummary),
     Restore(RestoreSummary),
     Verify(VerifySummary),
+    Scrub(ScrubSummary),
+    Heal(HealSummary),
     Rewrite(RewriteSummary),
     Forget(ForgetSummary),
     Prune(PruneSummary),
@@ -177,6 +190,28 @@ pub struct VerifySummary {
     pub trees: u64,
     pub packs: u64,
     pub bytes_read: u64,
+    pub seconds_elapsed: u64,
+}
+
+/// What a scrub found.
+#[derive(Debug, Default, Serialize)]
+pub struct ScrubSummary {
+    pub objects: u64,
+    pub bytes_read: u64,
+    pub num_errors: u64,
+    pub mendable: u64,
+    pub healed_copies: u64,
+    pub seconds_elapsed: u64,
+}
+
+/// What was healed.
+#[derive(Debug, Default, Serialize)]
+pub struct HealSummary {
+    pub dry_run: bool,
+    pub objects: u64,
+    pub bytes_read: u64,
+    pub objects_healed: u64,
+    pub num_errors: u64,
     pub seconds_elapsed: u64,
 }
 

@@ -13,6 +13,7 @@ pub mod keys;
 pub mod layout;
 pub mod node;
 pub mod pack;
+pub mod parity;
 pub mod seal;
 pub mod secret;
 pub mod slot;

@@ -89,6 +89,12 @@ fn verify_once(repository: &Repository, options: &VerifyOptions, monitor: &dyn M
     if report.has_lost() {
         touched::find(&ground, &snapshots)?;
     }
+    for (name, remedy) in repository.loader.mended() {
+        if !report.blames(&name) {
+            report.blame(DamageKind::Pack, &name, &"it is damaged");
+        }
+        report.remedy(&name, remedy);
+    }
     let packs = if options.read_data && options.snapshots.is_none() { ground.present.len() } else { ground.relied().len() };
     let was_pruned = report.has_damage() && ground.has_changed()?;
     let (damage, notes) = report.finish();

@@ -15,7 +15,7 @@ use crate::format::index::{IndexRow, IndexedPack, ROWS_MAX, Segment};
 use crate::format::keys::{KeyClass, SessionKey};
 use crate::format::layout::ObjectKind;
 use crate::format::pack::{CHUNKS_MAX, ChunkRow, CompressedBlock, PackBuilder, PackKind};
-use crate::format::seal::{Sealed, padded_length};
+use crate::format::seal::Sealed;
 use crate::format::snapshot::Snapshot;
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
@@ -279,7 +279,9 @@ impl<'r> Session<'r> {
         if lock(&self.claims[side(kind)]).contains(name) {
             return Ok(false);
         }
-        if let Some(place) = self.repository.loader.known(self.repository, kind, name, &|pack| self.may_rely(pack))? {
+        let known = self.repository.loader.known(self.repository, kind, name, &|pack| self.may_rely(pack))?;
+        // What is damaged is no place to rely on, even if it can be mended: it is stored again.
+        if let Some(place) = known.filter(|place| self.repository.loader.remedy(&place.pack.name()).is_none()) {
             let pack = &place.pack;
             lock(&self.relied).entry(pack.id).or_insert(IndexedPack { id: pack.id, kind, length: pack.length });
             return Ok(false);
@@ -310,10 +312,12 @@ impl<'r> Session<'r> {
         };
         let full = {
             let mut packer = lock(&self.packers[side(kind)]);
-            let is_full = |open: &mut PackBuilder| open.estimated_length() + sealed.bytes.len() > target || open.chunks() + sealed.chunks.len() > CHUNKS_MAX;
+            let is_full = |open: &mut PackBuilder| open.estimated_length(sealed.bytes.len()) > target || open.chunks() + sealed.chunks.len() > CHUNKS_MAX;
             // The right to put is taken while the packer is held: at most one pack is on its way and one is being filled.
             let full = packer.take_if(is_full).map(|open| (open, self.stages.time(host, Stage::StoreWait, || lock(&self.puts[side(kind)]))));
-            packer.get_or_insert_with(|| PackBuilder::new(kind, self.id, key, self.pack_buffer(kind, target))).push(&sealed);
+            packer
+                .get_or_insert_with(|| PackBuilder::new(kind, self.id, key, self.pack_buffer(kind, target)).with_parity(repository.config.parity))
+                .push(&sealed);
             full
         };
         BOX.set(sealed.bytes);
@@ -351,8 +355,7 @@ impl<'r> Session<'r> {
         let host = &*self.repository.host;
         let mut padding = Vec::new();
         if last {
-            let length = (open.length() + open.closing_length()) as u64;
-            padding.resize((padded_length(length) - length) as usize, 0);
+            padding.resize(open.padding_length(), 0);
             fill_padding(&mut padding, &host.random());
         }
         let close = || open.close(&self.repository.keys, &host.random(), &padding).map(|(bytes, table)| (object_id(&bytes), bytes, table));

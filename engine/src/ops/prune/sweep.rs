@@ -21,12 +21,13 @@ pub const KINDS: [PackKind; 2] = [PackKind::Meta, PackKind::Data];
 /// Moving more than this takes a while: writers are told first which packs will go.
 const CONDEMN_BYTES: u64 = 64 << 20;
 
-/// The size that packs of a kind are filled to.
+/// The size that packs of a kind are filled to, their parity apart.
 pub fn size_of(repository: &Repository, kind: PackKind) -> u64 {
-    match kind {
+    let size_bytes = match kind {
         PackKind::Data => repository.config.pack_size_bytes,
         PackKind::Meta => crate::store::session::META_PACK_BYTES as u64,
-    }
+    };
+    size_bytes - repository.config.parity.added_bytes(size_bytes)
 }
 
 type Rule = Sweeper<BTreeSet<ObjectId>, ObjectId>;

@@ -4,7 +4,9 @@ use super::ground::Ground;
 use super::report::{DamageKind, Lost};
 use crate::format::id::{ObjectHasher, TreeId};
 use crate::format::index::IndexedPack;
+use crate::format::layout::ObjectName;
 use crate::format::pack::{self, BlockRow, END_LENGTH, End, Geometry, PackKind, Table};
+use crate::format::parity::ParityScheme;
 use crate::ops::monitor::Progress;
 use crate::ops::parallel::{lock, parallel};
 use crate::store::error::{RepositoryError, Result};
@@ -31,8 +33,34 @@ fn get(ground: &Ground<'_>, pack: &IndexedPack, range: std::ops::Range<u64>) -> 
     }
 }
 
-/// Looks at both ends of a pack and opens its table, from the store and no cache. `None` if the pack cannot be read at all.
+/// Looks at both ends of a pack and opens its table, from the store and no cache. `None` if the pack cannot be read at all, not even mended.
 pub fn ends(ground: &Ground<'_>, pack: &IndexedPack) -> Result<Option<Table>> {
+    let name = pack_name(pack.kind, pack.id);
+    let table = ends_as_they_are(ground, pack)?;
+    if !is_mendable(ground, &name) || table.is_some() {
+        return Ok(table);
+    }
+    match ground.repository.loader.table(ground.repository, pack) {
+        Ok(pack) => Ok(Some(pack.table.clone())),
+        Err(error) if error.concerns_one_object() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a pack that something was found wrong with can be mended; that is reported then.
+fn is_mendable(ground: &Ground<'_>, name: &ObjectName) -> bool {
+    let loader = &ground.repository.loader;
+    if !ground.report.blames(name) || loader.sound_pack(ground.repository, name).is_none() {
+        return false;
+    }
+    let remedy = loader.remedy(name);
+    if let Some(remedy) = remedy {
+        ground.report.remedy(name, remedy);
+    }
+    remedy.is_some()
+}
+
+fn ends_as_they_are(ground: &Ground<'_>, pack: &IndexedPack) -> Result<Option<Table>> {
     let name = pack_name(pack.kind, pack.id);
     let blame = |what: &str| {
         ground.report.blame(DamageKind::Pack, &name, &what);
@@ -41,7 +69,7 @@ pub fn ends(ground: &Ground<'_>, pack: &IndexedPack) -> Result<Option<Table>> {
         blame("it is cut short");
         return Ok(None);
     }
-    let start = pack.length.saturating_sub(SUFFIX);
+    let start = pack.length.saturating_sub(if ground.repository.config.parity == ParityScheme::None { SUFFIX } else { END_LENGTH as u64 });
     let Some(suffix) = get(ground, pack, start..pack.length)? else { return Ok(None) };
     let Some(header) = get(ground, pack, 0..END_LENGTH as u64)? else { return Ok(None) };
     let footer = &suffix[suffix.len() - END_LENGTH..];
@@ -114,6 +142,17 @@ struct Desk {
 }
 
 fn read_pack(ground: &Ground<'_>, indexed: &IndexedPack, desk: &mut Desk, tell: &dyn Fn(u64)) -> Result<()> {
+    let mut bad = Vec::new();
+    read_as_it_is(ground, indexed, desk, tell, &mut bad)?;
+    // What can be mended can be restored: nothing is lost by it.
+    if !is_mendable(ground, &pack_name(indexed.kind, indexed.id)) {
+        lock(&ground.bad).extend(bad.into_iter().map(|block| (indexed.id, block)));
+    }
+    Ok(())
+}
+
+/// Reads and opens all of a pack. The numbers of blocks that do not open go to `bad`.
+fn read_as_it_is(ground: &Ground<'_>, indexed: &IndexedPack, desk: &mut Desk, tell: &dyn Fn(u64), bad: &mut Vec<usize>) -> Result<()> {
     let name = pack_name(indexed.kind, indexed.id);
     let table = ends(ground, indexed)?;
     let pack = table.map(|table| PackTable { id: indexed.id, kind: indexed.kind, length: indexed.length, table });
@@ -151,7 +190,7 @@ fn read_pack(ground: &Ground<'_>, indexed: &IndexedPack, desk: &mut Desk, tell: 
                 desk.plain.clear();
                 if let Err(error) = ground.repository.loader.open_block(ground.repository, pack, first + number, boxed, &mut desk.plain) {
                     ground.report.fault(DamageKind::Pack, &name, &error);
-                    lock(&ground.bad).insert((pack.id, first + number));
+                    bad.push(first + number);
                 }
             }
         }

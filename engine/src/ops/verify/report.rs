@@ -3,7 +3,8 @@
 use crate::format::id::{ChunkId, ObjectId, TreeId};
 use crate::ops::parallel::lock;
 use crate::store::error::RepositoryError;
-use std::collections::HashMap;
+use crate::store::healed::Remedy;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::sync::Mutex;
 
@@ -49,6 +50,8 @@ pub struct Damage {
     pub object: String,
     /// What is wrong with it; the first ten faults.
     pub what: Vec<String>,
+    /// `heal` can mend it without another copy of the repository.
+    pub mendable: bool,
     /// How many trees and chunks cannot be read because of it.
     pub lost: u64,
     /// Which files and directories need these; the first ten.
@@ -83,6 +86,8 @@ struct State {
     by_object: HashMap<String, usize>,
     lost: HashMap<Lost, usize>,
     notes: Vec<Note>,
+    /// Numbers of those that a healed copy makes up for.
+    healed: HashSet<usize>,
 }
 
 /// Gathers what is found, from all threads.
@@ -101,7 +106,7 @@ impl Report {
         let number = known.unwrap_or(state.damage.len());
         if known.is_none() {
             state.by_object.insert(object.clone(), number);
-            state.damage.push(Damage { kind, object, what: Vec::new(), lost: 0, touched: Vec::new(), touched_total: 0 });
+            state.damage.push(Damage { kind, object, what: Vec::new(), mendable: false, lost: 0, touched: Vec::new(), touched_total: 0 });
         }
         let (faults, what) = (&mut state.damage[number].what, what.to_string());
         if faults.len() < FAULTS_MAX && !faults.contains(&what) {
@@ -117,6 +122,22 @@ impl Report {
         match error {
             RepositoryError::Format { object: named, error } if *named == object.to_string() => self.blame(kind, object, error),
             error => self.blame(kind, object, error),
+        }
+    }
+
+    /// Whether something was found to be wrong with an object.
+    pub fn blames(&self, object: &dyn Display) -> bool {
+        lock(&self.0).by_object.contains_key(&object.to_string())
+    }
+
+    /// A damaged object can be read all the same. One with a healed copy beside it is as good as whole.
+    pub fn remedy(&self, object: &dyn Display, remedy: Remedy) {
+        let mut state = lock(&self.0);
+        let Some(number) = state.by_object.get(&object.to_string()).copied() else { return };
+        state.damage[number].mendable = true;
+        if remedy == Remedy::HealedCopy && state.healed.insert(number) {
+            let what = format!("{} (the healed copy beside it serves)", state.damage[number].what.join("; "));
+            state.notes.push(Note { object: object.to_string(), what });
         }
     }
 
@@ -145,7 +166,8 @@ impl Report {
 
     /// Whether anything is damaged.
     pub fn has_damage(&self) -> bool {
-        !lock(&self.0).damage.is_empty()
+        let state = lock(&self.0);
+        state.damage.len() > state.healed.len()
     }
 
     /// Whether anything cannot be read.
@@ -161,6 +183,7 @@ impl Report {
     /// All of it.
     pub fn finish(self) -> (Vec<Damage>, Vec<Note>) {
         let state = self.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        (state.damage, state.notes)
+        let damage = state.damage.into_iter().enumerate().filter(|(number, _)| !state.healed.contains(number)).map(|(_, damage)| damage);
+        (damage.collect(), state.notes)
     }
 }
