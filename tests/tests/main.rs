@@ -26,4 +26,5 @@ mod selection;
 mod streams;
 mod tidy;
 mod vectors;
+mod verify_levels;
 mod writers;

@@ -5,6 +5,7 @@ mod direct;
 pub mod error;
 pub mod host;
 pub mod key_slots;
+pub mod ledger;
 pub mod load;
 pub mod location;
 pub mod lookup;
