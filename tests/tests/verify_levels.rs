@@ -82,7 +82,8 @@ fn the_ledger_knows_what_was_read_back() {
     assert!(room.vault(["verify", "--within", "30d"]).run().ok().text().contains("No pack is due"));
     fs::remove_dir_all(room.cache()).unwrap();
     assert_eq!(number(&stats(), "never_proved_bytes"), all, "it is a cache, and says so when it is lost");
-    for wrong in [&["--budget", "20m"][..], &["--sample", "5"], &["--sample", "5%", "--read-data"], &["--restore", "--tables"], &["--within", "30d", "latest"]] {
+    for wrong in [&["--budget", "20m"][..], &["--sample", "5"], &["--sample", "5%", "--read-data"], &["--restore", "--tables"], &["--within", "30d", "latest"]]
+    {
         verify(&room, wrong).code(2);
     }
 }

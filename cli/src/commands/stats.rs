@@ -1,10 +1,10 @@
 //! `vault stats`: how much there is.
 
 use crate::args::filter::FilterArgs;
+use crate::commands::verify::PROVED_WITHIN;
 use crate::complaint::Complaint;
 use crate::exit::Exit;
 use crate::output::json::{self, Event};
-use crate::commands::verify::PROVED_WITHIN;
 use crate::output::text::{bytes, count, local, rfc3339};
 use crate::session::Session;
 use crate::units;

@@ -282,7 +282,9 @@ mod tests {
     #[test]
     fn every_event_and_field_is_described() {
         let own = include_str!("json.rs");
-        let source = [&own[..own.find("#[cfg(test)]").expect("tests")], include_str!("json/records.rs"), include_str!("json/bench.rs"), include_str!("json/verify.rs")].concat();
+        let source =
+            [&own[..own.find("#[cfg(test)]").expect("tests")], include_str!("json/records.rs"), include_str!("json/bench.rs"), include_str!("json/verify.rs")]
+                .concat();
         let guide = include_str!("../../JSON.md");
         let snake = |name: &str| {
             let mut out = String::new();

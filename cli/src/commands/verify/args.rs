@@ -120,7 +120,9 @@ fn sample(text: &str) -> Result<PackChoice, String> {
         None => share(text).map(PackChoice::Share),
         Some((bad, confidence)) => share(bad).zip(share(confidence)).map(|(bad, confidence)| PackChoice::Confidence { bad, confidence }),
     };
-    choice.ok_or_else(|| format!("`{text}` is no sample; write for example 5% (of the packs), or 0.1%@99% (fewer than 0.1 % are damaged, with a confidence of 99 %)"))
+    choice.ok_or_else(|| {
+        format!("`{text}` is no sample; write for example 5% (of the packs), or 0.1%@99% (fewer than 0.1 % are damaged, with a confidence of 99 %)")
+    })
 }
 
 fn budget(text: &str) -> Result<Budget, String> {

@@ -13,7 +13,14 @@ use vault_engine::ops::verify::{PackChoice, ReadOutcome, Share, VerifyOutcome};
 use vault_engine::store::repository::Repository;
 
 /// Notes, damage, sums.
-pub fn tell(outcome: &VerifyOutcome, level: Level<'_>, repository: &Repository, within: Duration, duration: Duration, session: &Session) -> Result<(), Complaint> {
+pub fn tell(
+    outcome: &VerifyOutcome,
+    level: Level<'_>,
+    repository: &Repository,
+    within: Duration,
+    duration: Duration,
+    session: &Session,
+) -> Result<(), Complaint> {
     let output = &session.output;
     for note in &outcome.notes {
         let message = format!("{}: {}", note.object, note.what);
@@ -26,7 +33,9 @@ pub fn tell(outcome: &VerifyOutcome, level: Level<'_>, repository: &Repository, 
     let mut lines = lines(outcome, level, duration);
     if outcome.read.is_some() {
         // That the ledger's word cannot be had is no reason to fail.
-        lines.extend(proof_stats(repository, within).ok().and_then(|stats| proof_line(&stats)).map(|line| format!("Byte unproved for the longest time: {line}.")));
+        lines.extend(
+            proof_stats(repository, within).ok().and_then(|stats| proof_line(&stats)).map(|line| format!("Byte unproved for the longest time: {line}.")),
+        );
     }
     lines.iter().try_for_each(|line| output.remark(line))
 }

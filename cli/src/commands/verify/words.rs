@@ -171,10 +171,15 @@ pub fn advice(loses_files: bool) -> Vec<String> {
         lines.push("  vault heal: mends objects from their own parity or, with --from, from a mirror. What it mends is whole again, in every snapshot.".into());
     }
     if loses_files {
-        lines.push("  vault backup --force of the same folders: stores again whatever is lost and still there unchanged. It is then whole in old snapshots, too.".into());
+        lines.push(
+            "  vault backup --force of the same folders: stores again whatever is lost and still there unchanged. It is then whole in old snapshots, too."
+                .into(),
+        );
     }
     if has("repair") {
-        lines.push("  vault repair: gives up what is lost, so that the rest can be used without errors. Do it last: what it gives up does not come back.".into());
+        lines.push(
+            "  vault repair: gives up what is lost, so that the rest can be used without errors. Do it last: what it gives up does not come back.".into(),
+        );
     }
     if lines.len() == 1 {
         return Vec::new();

@@ -43,7 +43,7 @@ pub struct AffectedSnapshot {
 
 /// What is counted of a snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub(super) struct Tally {
     files: u64,
     directories: u64,
     first: Vec<(Vec<u8>, bool)>,
@@ -52,7 +52,7 @@ pub struct Tally {
 
 impl Tally {
     /// A path is affected. `false`: that was known; a path comes up for each thing that it lacks, one after the other.
-    pub fn add(&mut self, path: &[u8], is_directory: bool) -> bool {
+    pub(super) fn add(&mut self, path: &[u8], is_directory: bool) -> bool {
         if self.last.as_ref().is_some_and(|(last, was_directory)| last == path && *was_directory == is_directory) {
             return false;
         }
@@ -76,7 +76,7 @@ fn origin(snapshot: &Snapshot) -> (&str, Option<&str>, &[Vec<u8>]) {
 }
 
 /// Puts tallies of snapshots together. `snapshots` are all that were looked at, oldest first.
-pub fn group(snapshots: &[StoredSnapshot], mut tallies: HashMap<ObjectId, Tally>) -> Vec<AffectedSource> {
+pub(super) fn group(snapshots: &[StoredSnapshot], mut tallies: HashMap<ObjectId, Tally>) -> Vec<AffectedSource> {
     let mut sources: Vec<AffectedSource> = Vec::new();
     let mut numbers = HashMap::new();
     for stored in snapshots.iter().rev() {

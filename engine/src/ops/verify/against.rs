@@ -138,7 +138,7 @@ pub fn against(
     }
 }
 
-impl<'r> Walker<'r, '_> {
+impl Walker<'_, '_> {
     fn open(&mut self, node: &Node, path: &[u8], source_path: &[u8], has_changed: bool) {
         let Content::Directory(id) = node.content else { return };
         let (path, source_path) = (path.to_vec(), source_path.to_vec());

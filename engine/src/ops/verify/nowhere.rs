@@ -12,16 +12,19 @@ use std::sync::{Arc, Mutex};
 /// Which bytes of a file came: runs by their first byte, with the byte behind their last one. None touch.
 type Runs = BTreeMap<u64, u64>;
 
+/// The files of a directory that are under way.
+type Files = Arc<Mutex<HashMap<Vec<u8>, Arc<Mutex<Runs>>>>>;
+
 /// A directory. It knows of the files in it that are under way, and of nothing else.
 #[derive(Default)]
 pub struct Nowhere {
-    files: Arc<Mutex<HashMap<Vec<u8>, Arc<Mutex<Runs>>>>>,
+    files: Files,
 }
 
 struct File {
     name: Vec<u8>,
     runs: Arc<Mutex<Runs>>,
-    files: Arc<Mutex<HashMap<Vec<u8>, Arc<Mutex<Runs>>>>>,
+    files: Files,
 }
 
 /// Takes down that the bytes from `start` to `end` came. `false`: some of them came before.

@@ -140,7 +140,8 @@ fn what_was_changed_is_not_believed_and_what_is_lost_is_unproved() {
     fresh().with(|connection| connection.execute_batch("UPDATE runs SET seconds = 2999")).unwrap();
     assert_eq!(ledger.last_run(), None);
     drop(ledger);
-    for bytes in [None, Some(&b""[..]), Some(b"not a database at all, but long enough to look like one to somebody who does not look"), Some(&[0x5a; 40_000])] {
+    let rubbish = vec![0x5a; 40_000];
+    for bytes in [None, Some(&b""[..]), Some(b"not a database at all, but long enough to look like one to somebody who does not look"), Some(&rubbish)] {
         drop(fresh());
         remove(&path);
         if let Some(bytes) = bytes {

@@ -62,13 +62,18 @@ impl Room {
         self.host.now.fetch_add(seconds, Ordering::SeqCst);
     }
 
-    fn verify(&self, choice: Option<PackChoice>) -> VerifyOutcome {
-        let options = VerifyOptions { read_data: true, choice, ..VerifyOptions::default() };
+    fn verify(&self, choice: PackChoice) -> VerifyOutcome {
+        let options = VerifyOptions { read_data: true, choice: Some(choice), ..VerifyOptions::default() };
         verify(&self.open(), &options, &Quiet, &Cancel::default()).unwrap()
     }
 
-    fn read(&self, choice: Option<PackChoice>) -> ReadOutcome {
+    fn read(&self, choice: PackChoice) -> ReadOutcome {
         self.verify(choice).read.unwrap()
+    }
+
+    fn read_all(&self) {
+        let options = VerifyOptions { read_data: true, ..VerifyOptions::default() };
+        assert_eq!(verify(&self.open(), &options, &Quiet, &Cancel::default()).unwrap().damage, []);
     }
 
     fn unproved(&self) -> (u64, u64) {
@@ -86,12 +91,12 @@ impl Room {
     }
 }
 
-fn budget(bytes: u64) -> Option<PackChoice> {
-    Some(PackChoice::Oldest { budget: Some(Budget::Bytes(bytes)), within: None })
+fn budget(bytes: u64) -> PackChoice {
+    PackChoice::Oldest { budget: Some(Budget::Bytes(bytes)), within: None }
 }
 
-fn within() -> Option<PackChoice> {
-    Some(PackChoice::Oldest { budget: None, within: Some(MONTH) })
+fn within() -> PackChoice {
+    PackChoice::Oldest { budget: None, within: Some(MONTH) }
 }
 
 #[test]
@@ -115,10 +120,10 @@ fn small_budgets_get_through_everything() {
 #[test]
 fn time_that_is_up_ends_it_after_one_pack() {
     let room = Room::new(3);
-    let read = room.read(Some(PackChoice::Oldest { budget: Some(Budget::Time(Duration::ZERO)), within: None }));
+    let read = room.read(PackChoice::Oldest { budget: Some(Budget::Time(Duration::ZERO)), within: None });
     assert_eq!(read.read.0, 1);
     assert_eq!(read.out_of_time_bytes, read.of.1 - read.read.1);
-    let read = room.read(Some(PackChoice::Oldest { budget: Some(Budget::Time(MONTH)), within: None }));
+    let read = room.read(PackChoice::Oldest { budget: Some(Budget::Time(MONTH)), within: None });
     assert_eq!((read.read, read.out_of_time_bytes), (read.of, 0));
 }
 
@@ -171,7 +176,7 @@ fn a_killed_run_keeps_what_was_proved() {
 #[test]
 fn damage_is_unproved_until_it_is_mended_and_read() {
     let room = Room::new(3);
-    room.read(None);
+    room.read_all();
     assert_eq!(room.unproved(), (0, 0));
     let data = names(&room.store, ObjectKind::DataPack)[0];
     for (read_data, at) in [(true, 130), (false, 5)] {
@@ -190,18 +195,18 @@ fn damage_is_unproved_until_it_is_mended_and_read() {
 #[test]
 fn a_lost_ledger_and_a_clock_set_back_cost_work_only() {
     let room = Room::new(2);
-    room.read(None);
+    room.read_all();
     for suffix in ["", "-wal", "-shm"] {
         let _ = std::fs::remove_file(room.folder().join(format!("ledger.sqlite{suffix}")));
     }
     let (unproved, never) = room.unproved();
     assert!(unproved > 0 && unproved == never);
     assert!(matches!(room.oldest(), OldestByte::NeverProved { age: Duration::ZERO, .. }));
-    room.read(None);
+    room.read_all();
     room.later(-5 * DAY);
     assert_eq!(room.unproved(), (never, never), "proofs from the future");
     assert!(matches!(room.oldest(), OldestByte::NeverProved { .. }));
-    room.read(None);
+    room.read_all();
     assert_eq!(room.unproved(), (0, 0));
     room.later(31 * DAY);
     assert_eq!(room.unproved(), (never, 0));
@@ -211,21 +216,21 @@ fn a_lost_ledger_and_a_clock_set_back_cost_work_only() {
 #[test]
 fn samples_say_what_they_prove() {
     let room = Room::new(10);
-    let lot = room.read(Some(PackChoice::Share(Share(250_000))));
+    let lot = room.read(PackChoice::Share(Share(250_000)));
     assert_eq!((lot.of.0, lot.read.0), (20, 5));
     let sampled = lot.sampled.unwrap();
     assert_eq!((sampled.bad_most, sampled.confidence), (sample::bad_most(20, 5, Share(950_000)), Share(950_000)));
     let confident = PackChoice::Confidence { bad: Share(100_000), confidence: Share(900_000) };
-    let read = room.read(Some(confident));
+    let read = room.read(confident);
     assert_eq!(read.read.0, sample::needed(20, Share(100_000), Share(900_000)));
     assert!(read.sampled.unwrap().bad_most < 2);
     // One bad pack in the sample, and nothing is said about the others.
     let data = names(&room.store, ObjectKind::DataPack)[0];
     room.store.objects().get_mut(&data).unwrap()[130] ^= 1;
-    let outcome = room.verify(Some(PackChoice::Share(Share::WHOLE)));
+    let outcome = room.verify(PackChoice::Share(Share::WHOLE));
     assert_eq!((outcome.damage.len(), outcome.read.unwrap().sampled), (1, None));
     // Snapshots by themselves: only what they need is to choose from.
     let id = room.open().snapshots().unwrap().snapshots[0].id;
-    let options = VerifyOptions { read_data: true, choice: budget(u64::MAX), snapshots: Some(vec![id]), ..VerifyOptions::default() };
+    let options = VerifyOptions { read_data: true, choice: Some(budget(u64::MAX)), snapshots: Some(vec![id]), ..VerifyOptions::default() };
     assert_eq!(verify(&room.open(), &options, &Quiet, &Cancel::default()).unwrap().read.unwrap().of.0, 2);
 }
