@@ -12,7 +12,10 @@ use vault_tests::tree;
 fn backed_up() -> (CleanRoom, PathBuf) {
     let room = CleanRoom::with_repository();
     let source = room.path("source");
-    tree::write(&source, &[tree::types(), tree::odd_names(), tree::sparse(), vec![tree::noise("deep/er/big", 3_000_000, 1)]].concat());
+    tree::write(
+        &source,
+        &[tree::types(), tree::odd_names(), tree::sparse(), vec![tree::dir("deep"), tree::dir("deep/er"), tree::noise("deep/er/big", 3_000_000, 1)]].concat(),
+    );
     room.backup(&source);
     fs::write(source.join("late"), tree::Random(2).words(400_000)).unwrap();
     room.backup(&source);
@@ -119,7 +122,7 @@ fn a_source_is_held_against_its_snapshot() {
     let packs = objects(&room.repository(), "data");
     let kept = room.path("kept");
     fs::create_dir(&kept).unwrap();
-    packs.iter().for_each(|pack| drop(fs::rename(pack, kept.join(pack.file_name().unwrap())).unwrap()));
+    packs.iter().for_each(|pack| fs::rename(pack, kept.join(pack.file_name().unwrap())).unwrap());
     against(&room, latest, &source, 0);
 
     // What changes after the backup is told, and explained by its times.

@@ -79,7 +79,7 @@ fn lines(outcome: &VerifyOutcome, level: Level<'_>, duration: Duration) -> Vec<S
     if outcome.damage.is_empty() {
         lines.push("No damage was found.".into());
     } else {
-        lines.push(format!("{} damaged. All files that are not listed can be restored.", count(outcome.damage.len() as u64, "object is", "objects are")));
+        lines.push(format!("{} damaged. Everything that is not listed can be restored.", count(outcome.damage.len() as u64, "object is", "objects are")));
         lines.extend(words::advice(!outcome.affected.is_empty()));
     }
     lines

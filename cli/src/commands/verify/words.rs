@@ -142,7 +142,9 @@ fn objects(damage: &[Damage], all: bool) -> Vec<String> {
     let told: Vec<&Damage> = damage.iter().filter(speaks).collect();
     let shown = if all { told.len() } else { SHOWN_MAX.min(told.len()) };
     for damage in &told[..shown] {
-        lines.push(visible(format!("{}: {}", damage.object, damage.what.join("; ")).as_bytes()).into_owned());
+        let is_snapshot = damage.kind == DamageKind::Control && damage.object.starts_with("snapshots/");
+        let cost = if is_snapshot { " (nothing of this snapshot can be restored)" } else { "" };
+        lines.push(visible(format!("{}: {}{cost}", damage.object, damage.what.join("; ")).as_bytes()).into_owned());
         if all && damage.touched_total > 0 {
             lines.push(format!("  {} cannot be restored whole because of it:", count(damage.touched_total, "file or folder", "files and folders")));
             for touched in &damage.touched {
@@ -220,9 +222,9 @@ mod tests {
         let touched = vec![Touched { snapshot: ObjectId([0xab; 32]), path: b"/a\x1b".to_vec(), is_directory: false }];
         let pack =
             Damage { kind: DamageKind::Pack, object: "data/00".into(), what: vec!["cut short".into(), "gone".into()], lost: 2, touched, touched_total: 3 };
-        let slot = Damage { kind: DamageKind::Control, object: "keys/1".into(), what: vec!["x".into()], lost: 0, touched: Vec::new(), touched_total: 0 };
-        let all = [pack, slot];
-        assert_eq!(objects(&all, false), ["keys/1: x", "1 damaged object (-v names it)"]);
+        let record = Damage { kind: DamageKind::Control, object: "snapshots/1".into(), what: vec!["x".into()], lost: 0, touched: Vec::new(), touched_total: 0 };
+        let all = [pack, record];
+        assert_eq!(objects(&all, false), ["snapshots/1: x (nothing of this snapshot can be restored)", "1 damaged object (-v names it)"]);
         let expected = ["data/00: cut short; gone", "  3 files and folders cannot be restored whole because of it:", "    abababab:/a\\x1b", "    and 2 more"];
         assert_eq!(objects(&all, true)[..4], expected);
         assert!(advice(true).iter().any(|line| line.contains("vault backup --force")));

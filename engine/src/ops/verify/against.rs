@@ -6,13 +6,13 @@
 mod difference;
 mod entry;
 
-use super::super::backup::{is_settled, trusted_begin};
-use super::super::browse::{Place, join};
-use super::super::monitor::{Cancel, Monitor, Progress};
-use super::super::parallel::{lock, parallel};
-use super::super::source::{Item, Skipped, Source, SourceDir, Stat, Stop, Visitor};
-use super::super::walk::{Entries, entries};
 use crate::format::node::{Content, Node, Time};
+use crate::ops::backup::{is_settled, trusted_begin};
+use crate::ops::browse::{Place, join};
+use crate::ops::monitor::{Cancel, Monitor, Progress};
+use crate::ops::parallel::{lock, parallel};
+use crate::ops::source::{Item, Skipped, Source, SourceDir, Stat, Stop, Visitor};
+use crate::ops::walk::{Entries, entries};
 use crate::store::error::{RepositoryError, Result};
 use crate::store::repository::{Repository, StoredSnapshot};
 pub use difference::{Aspect, Difference, DifferenceKind};
