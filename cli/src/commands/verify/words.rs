@@ -73,7 +73,8 @@ fn lines_of(affected: &[AffectedSource], all: bool) -> Vec<String> {
     }
     let folders = if sums.folders > 0 { " (of a folder some or all of what is in it)" } else { "" };
     let what = files_and_folders(sums.files, sums.folders);
-    lines.push(format!("Cannot be restored whole: {what} in {}{folders}.", count(sums.snapshots, "snapshot", "snapshots")));
+    let each = if sums.snapshots > 1 { ", counted in each" } else { "" };
+    lines.push(format!("Cannot be restored whole: {what} in {}{each}{folders}.", count(sums.snapshots, "snapshot", "snapshots")));
     for source in affected {
         let paths: Vec<_> = source.paths.iter().map(|path| visible(path)).collect();
         let name = source.source.as_ref().map(|name| format!("source {}, ", visible(name.as_bytes()))).unwrap_or_default();

@@ -120,8 +120,13 @@ impl Report {
     pub fn fault(&self, kind: DamageKind, object: &dyn Display, error: &RepositoryError) -> usize {
         let kind = if error.is_damage() { kind } else { DamageKind::Unsupported };
         // The object stands beside it already.
+        let name = object.to_string();
         match error {
-            RepositoryError::Format { object: named, error } if *named == object.to_string() => self.blame(kind, object, error),
+            RepositoryError::Format { object: named, error } => match named.strip_prefix(&name).map(str::trim_start) {
+                Some("") => self.blame(kind, object, error),
+                Some(inside) => self.blame(kind, object, &format!("{inside}: {error}")),
+                None => self.blame(kind, object, &format!("{named}: {error}")),
+            },
             error => self.blame(kind, object, error),
         }
     }
