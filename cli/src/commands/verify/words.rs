@@ -181,7 +181,7 @@ pub fn advice(loses_files: bool) -> Vec<String> {
     }
     if has("repair") {
         lines.push(
-            "  vault repair: gives up what is lost, so that the rest can be used without errors. Do it last: what it gives up does not come back.".into(),
+            "  vault repair: marks what is lost in its snapshots, so that all else is restored without errors, and keeps what is good of damaged packs. Do it last.".into(),
         );
     }
     if lines.len() == 1 {

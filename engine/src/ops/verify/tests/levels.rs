@@ -211,3 +211,18 @@ fn the_index_is_held_against_the_tables() {
     assert_eq!(outcome.damage, []);
     assert!(outcome.notes.iter().any(|note| note.what.contains("chunks of packs that it speaks of are not in it")), "{:?}", outcome.notes);
 }
+
+#[test]
+fn what_a_repair_gave_up_is_a_note_and_no_whole_file() {
+    let (repository, store) = repository();
+    let builder = Builder::new(&repository);
+    let mut lost = builder.pieces("lost", &[Piece::Hole(500), Piece::Data(b"what was left")]);
+    lost.lost = true;
+    let root = builder.tree(vec![builder.file("good", b"good"), lost]);
+    builder.commit(root);
+    let outcome = look(&store, true);
+    assert_eq!(outcome.damage, []);
+    assert!(outcome.notes[0].what.starts_with("1 files and folders lost something that a repair gave up"), "{:?}", outcome.notes);
+    let restored = restored(&store);
+    assert_eq!((restored.problems, &restored.affected[0].snapshots[0].first), (1, &vec![(b"/lost".to_vec(), false)]));
+}
