@@ -27,4 +27,5 @@ mod selection;
 mod streams;
 mod tidy;
 mod vectors;
+mod verify_levels;
 mod writers;

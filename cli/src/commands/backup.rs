@@ -147,7 +147,7 @@ fn memory_limit(args: &Args, table: &BackupTable) -> Result<Option<usize>, Compl
 }
 
 /// Our own repository and cache, which no backup takes in.
-fn own(settings: &Settings) -> Result<Vec<PathBuf>, Complaint> {
+pub fn own(settings: &Settings) -> Result<Vec<PathBuf>, Complaint> {
     let (_, location) = located(settings)?;
     let repository = location.directory().map(PathBuf::from);
     let cache = settings.cache_dir.as_ref().map(|dir| dir.value.clone());

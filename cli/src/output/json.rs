@@ -5,12 +5,14 @@
 
 mod bench;
 mod records;
+mod verify;
 
 pub use bench::{Bench, BenchBottleneck, BenchCipher, BenchLevel, BenchPackSize, BenchRecommended, BenchStage};
 pub use records::{
     Change, ForgetSummary, Key, Mended, Node, Object, PruneSummary, Recovered, RepairSummary, Side, Snapshot, SnapshotSummary, Statistics, Stats, Tagged,
     Verdict,
 };
+pub use verify::{Affected, AffectedPath, AffectedSnapshot, Damage, Difference, Touched, VerifySummary};
 
 use super::text;
 use serde::Serialize;
@@ -28,6 +30,9 @@ pub enum Event {
     Error(Error),
     Damage(Damage),
     Healed(Healed),
+    Affected(Affected),
+    AffectedPath(AffectedPath),
+    Difference(Difference),
     Note(Note),
     Summary(Summary),
     Snapshot(Snapshot),
@@ -91,27 +96,6 @@ pub struct ErrorText {
     pub message: String,
 }
 
-/// A damaged object, from a verification or a scrub.
-#[derive(Debug, Serialize)]
-pub struct Damage {
-    pub kind: &'static str,
-    pub object: String,
-    pub what: Vec<String>,
-    pub mendable: bool,
-    pub lost: u64,
-    pub touched: Vec<Touched>,
-    pub touched_total: u64,
-}
-
-/// A path that cannot be restored whole because of it.
-#[derive(Debug, Serialize)]
-pub struct Touched {
-    pub snapshot: String,
-    pub path: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub path_hex: Option<String>,
-}
-
 /// An object that was mended.
 #[derive(Debug, Serialize)]
 pub struct Healed {
@@ -133,7 +117,7 @@ pub struct Note {
 pub enum Summary {
     Backup(BackupSummary),
     Restore(RestoreSummary),
-    Verify(VerifySummary),
+    Verify(Box<VerifySummary>),
     Scrub(ScrubSummary),
     Heal(HealSummary),
     Rewrite(RewriteSummary),
@@ -180,17 +164,6 @@ pub struct RestoreSummary {
     pub bytes_skipped: u64,
     pub losses: u64,
     pub error_count: u64,
-}
-
-/// What a verification found.
-#[derive(Debug, Default, Serialize)]
-pub struct VerifySummary {
-    pub num_errors: u64,
-    pub snapshots: u64,
-    pub trees: u64,
-    pub packs: u64,
-    pub bytes_read: u64,
-    pub seconds_elapsed: u64,
 }
 
 /// What a scrub found.
@@ -343,7 +316,9 @@ mod tests {
     #[test]
     fn every_event_and_field_is_described() {
         let own = include_str!("json.rs");
-        let source = [&own[..own.find("#[cfg(test)]").expect("tests")], include_str!("json/records.rs"), include_str!("json/bench.rs")].concat();
+        let source =
+            [&own[..own.find("#[cfg(test)]").expect("tests")], include_str!("json/records.rs"), include_str!("json/bench.rs"), include_str!("json/verify.rs")]
+                .concat();
         let guide = include_str!("../../JSON.md");
         let snake = |name: &str| {
             let mut out = String::new();

@@ -10,6 +10,7 @@ mod read;
 mod walker;
 
 pub use budget::MEMORY_LIMIT_BYTES_MIN;
+pub(super) use compare::{is_settled, trusted_begin};
 
 use super::monitor::{Cancel, Monitor};
 use super::source::Source;

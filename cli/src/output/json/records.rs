@@ -125,6 +125,14 @@ pub struct Stats {
     pub total_uncompressed_size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compression_ratio: Option<f64>,
+    pub packed_bytes: u64,
+    pub unproved_bytes: u64,
+    pub never_proved_bytes: u64,
+    pub within_seconds: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_proof: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_unproved_seconds: Option<u64>,
 }
 
 /// An object of the repository, as `cat` shows it.

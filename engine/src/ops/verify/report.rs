@@ -1,5 +1,6 @@
 //! What a verification found, gathered by the object that is to blame.
 
+use super::affected::Tally;
 use crate::format::id::{ChunkId, ObjectId, TreeId};
 use crate::ops::parallel::lock;
 use crate::store::error::RepositoryError;
@@ -39,6 +40,8 @@ pub struct Touched {
     pub snapshot: ObjectId,
     /// The path in it.
     pub path: Vec<u8>,
+    /// It is a directory, of which some or all entries cannot be read.
+    pub is_directory: bool,
 }
 
 /// One damaged object.
@@ -88,6 +91,9 @@ struct State {
     notes: Vec<Note>,
     /// Numbers of those that a healed copy makes up for.
     healed: HashSet<usize>,
+    /// The path that each damage touched last.
+    last: HashMap<usize, Touched>,
+    affected: HashMap<ObjectId, Tally>,
 }
 
 /// Gathers what is found, from all threads.
@@ -119,8 +125,13 @@ impl Report {
     pub fn fault(&self, kind: DamageKind, object: &dyn Display, error: &RepositoryError) -> usize {
         let kind = if error.is_damage() { kind } else { DamageKind::Unsupported };
         // The object stands beside it already.
+        let name = object.to_string();
         match error {
-            RepositoryError::Format { object: named, error } if *named == object.to_string() => self.blame(kind, object, error),
+            RepositoryError::Format { object: named, error } => match named.strip_prefix(&name).map(str::trim_start) {
+                Some("") => self.blame(kind, object, error),
+                Some(inside) => self.blame(kind, object, &format!("{inside}: {error}")),
+                None => self.blame(kind, object, &format!("{named}: {error}")),
+            },
             error => self.blame(kind, object, error),
         }
     }
@@ -149,19 +160,22 @@ impl Report {
         }
     }
 
-    /// A path needs something; if that is lost, the path is touched. Answers whether it is.
-    pub fn touch(&self, lost: &Lost, snapshot: ObjectId, path: &[u8]) -> bool {
-        let mut state = lock(&self.0);
-        let Some(number) = state.lost.get(lost).copied() else { return false };
+    /// A path needs something; if that is lost, the path is touched.
+    pub fn touch(&self, lost: &Lost, snapshot: ObjectId, path: &[u8], is_directory: bool) -> Touch {
+        let mut guard = lock(&self.0);
+        let state = &mut *guard;
+        let Some(number) = state.lost.get(lost).copied() else { return Touch::Good };
         let damage = &mut state.damage[number];
-        let touched = Touched { snapshot, path: path.to_vec() };
-        if damage.touched.last() != Some(&touched) {
+        let touched = Touched { snapshot, path: path.to_vec(), is_directory };
+        // A path comes up once for each thing that it lacks, one after the other.
+        if state.last.get(&number) != Some(&touched) {
             damage.touched_total += 1;
             if damage.touched.len() < TOUCHED_MAX {
-                damage.touched.push(touched);
+                damage.touched.push(touched.clone());
             }
+            state.last.insert(number, touched);
         }
-        true
+        if state.affected.entry(snapshot).or_default().add(path, is_directory) { Touch::New } else { Touch::Known }
     }
 
     /// Whether anything is damaged.
@@ -180,10 +194,21 @@ impl Report {
         lock(&self.0).notes.push(Note { object: object.to_string(), what: what.to_string() });
     }
 
-    /// All of it.
-    pub fn finish(self) -> (Vec<Damage>, Vec<Note>) {
-        let state = self.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    /// All of it: damage, notes, and what that means for each snapshot.
+    pub fn take(&self) -> (Vec<Damage>, Vec<Note>, HashMap<ObjectId, Tally>) {
+        let state = std::mem::take(&mut *lock(&self.0));
         let damage = state.damage.into_iter().enumerate().filter(|(number, _)| !state.healed.contains(number)).map(|(_, damage)| damage);
-        (damage.collect(), state.notes)
+        (damage.collect(), state.notes, state.affected)
     }
+}
+
+/// What losses mean for a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touch {
+    /// It needs nothing of what is lost.
+    Good,
+    /// It does, and that was known already.
+    Known,
+    /// It does.
+    New,
 }
