@@ -30,7 +30,7 @@ pub fn run(args: &Args, path: &Path, session: &Session) -> Result<Exit, Complain
     let source = FileSource::new(Options { paths: vec![path.to_owned()], own: own(&settings)?, ..Options::default() })
         .map_err(|error| Complaint::failed(format!("cannot compare with {}", shown(&error.path))).because(&error.error))?;
     let there = source.paths().into_iter().next().unwrap_or_default();
-    let start = resolve(&repository, &stored, folder.as_deref().unwrap_or(&there))?;
+    let start = resolve(&repository, &stored, folder.as_deref().unwrap_or(&there)).map_err(damage_is_damage)?;
 
     let cancel = session.world.be_polite();
     let screen = Teller::start(session);
