@@ -20,6 +20,7 @@ use crate::format::id::{ObjectId, TreeId};
 use crate::format::node::Time;
 use crate::format::snapshot::{Snapshot, Status, Summary};
 use crate::store::error::{RepositoryError, Result};
+use crate::store::ledger::Ledger;
 use crate::store::repository::{Repository, StoredSnapshot};
 use crate::store::session::Session;
 use crate::store::stages::Stage;
@@ -272,6 +273,8 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
         (!source.is_one_file()).then_some(options.read_concurrency),
     );
     session.limit_packs(budget.pack_bytes);
+    // What was found damaged is stored again wherever the source is read: then it is whole in old snapshots, too.
+    session.refuse(Ledger::doubted_packs(repository));
     let session = session;
     if !options.dry_run {
         let found = session.take_up_interrupted()?;

@@ -6,7 +6,7 @@ use crate::format::id::ObjectId;
 use crate::format::index::IndexedPack;
 use crate::format::keys::KeyRing;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -211,6 +211,15 @@ impl Ledger {
     /// A pack was found damaged: it is unproved, and the first to be read when it is mended.
     pub fn doubted(&self, pack: &IndexedPack) {
         self.write(&[Row { pack: pack.id, length: pack.length, proof: Proof { seen: DOUBTED, proved: None } }], &[]);
+    }
+
+    /// Packs that this machine found damaged and has not read whole since. Where nothing was ever verified, no ledger is made.
+    pub fn doubted_packs(repository: &Repository) -> HashSet<ObjectId> {
+        let is_there = repository.cache.folder().is_some_and(|folder| folder.join(FILE).exists());
+        if !is_there {
+            return HashSet::new();
+        }
+        Self::open(repository).rows().into_values().filter(|row| row.proof.is_doubted()).map(|row| row.pack).collect()
     }
 
     fn run_mac(&self, seconds: i64) -> [u8; 32] {

@@ -178,8 +178,9 @@ pub fn advice(loses_files: bool) -> Vec<String> {
         lines.push("  vault heal: mends objects from their own parity or, with --from, from a mirror. What it mends is whole again, in every snapshot.".into());
     }
     if loses_files {
-        let stores = "  vault backup --force of the same folders: stores again what lay in packs that are gone or cannot be opened, if it is still there.";
-        let but = "    It is then whole in old snapshots, too. Packs that are there and rotten count as good in a backup: they have to be mended first.";
+        let stores =
+            "  vault backup --force of the same folders: stores again what lay in packs that are gone or that were found damaged here, if it is still there.";
+        let but = "    It is then whole in old snapshots, too.";
         lines.extend([stores, but].map(str::to_owned));
     }
     if has("repair") {

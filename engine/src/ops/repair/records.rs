@@ -51,7 +51,9 @@ pub(super) fn lost(repository: &Repository, list: &SnapshotList) -> Result<LostR
             Err(error) if error.kind == StoreErrorKind::Missing => continue,
             Err(error) => return Err(error.into()),
         };
-        let there = snapshot.map(|snapshot| repository.store.stat(&ObjectName::new(ObjectKind::Snapshot, snapshot))).transpose()?.flatten();
+        // One that is damaged goes, and its confirmation with it.
+        let whole = snapshot.filter(|snapshot| !lost.snapshots.contains(snapshot));
+        let there = whole.map(|snapshot| repository.store.stat(&ObjectName::new(ObjectKind::Snapshot, snapshot))).transpose()?.flatten();
         if there.is_none() {
             lost.snapshots.extend(snapshot);
             lost.confirmations.push(name);
