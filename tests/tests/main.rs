@@ -14,6 +14,7 @@ mod memory;
 mod model;
 mod ordering;
 mod output;
+mod power;
 mod prune;
 mod real_trees;
 mod rescue;

@@ -112,6 +112,8 @@ impl Repository {
         for (secret, label) in secrets {
             new.push(put_slot(&*self.store, &keys, &*self.host, host_name, secret, Argon2Cost::default(), label)?);
         }
+        // A power cut must not leave the configuration of an epoch whose keys nobody has.
+        self.store.barrier()?;
         let bytes = control::create(&keys, Sealed::Config, &SealedBy::Control, &config.encode(None), &self.host.random())
             .map_err(|error| RepositoryError::format("new configuration", error))?;
         put_named(&*self.store, ObjectKind::Config, bytes)?;
