@@ -10,6 +10,7 @@ pub mod compare;
 pub mod damage;
 pub mod disk;
 pub mod files;
+pub mod hostile;
 pub mod lab;
 pub mod plain;
 pub mod rules;

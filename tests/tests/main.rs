@@ -8,6 +8,7 @@ mod damage;
 mod first_minute;
 mod golden_repositories;
 mod history;
+mod hostile;
 mod incomplete;
 mod keys;
 mod memory;

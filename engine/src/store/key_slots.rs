@@ -4,7 +4,7 @@ use super::Store;
 use super::error::{RepositoryError, Result};
 use super::host::Host;
 use super::opening::slots;
-use super::repository::{Repository, put_named};
+use super::repository::{Repository, get_checked, put_named};
 use crate::format::config::Config;
 use crate::format::control::{self, SealedBy};
 use crate::format::id::ObjectId;
@@ -41,7 +41,12 @@ pub(super) fn put_slot(
     let bytes = slot::create(keys, secret, cost, &label, &random).map_err(|error| RepositoryError::format("new key slot", error))?;
     // Two copies: a slot that is lost or damaged takes the whole repository with it.
     put_named(store, ObjectKind::KeyCopy, bytes.clone())?;
-    put_named(store, ObjectKind::Key, bytes)
+    let id = put_named(store, ObjectKind::Key, bytes)?;
+    // Others are about to be removed: what the store says that it put must be there.
+    for kind in [ObjectKind::KeyCopy, ObjectKind::Key] {
+        get_checked(store, &ObjectName::new(kind, id))?;
+    }
+    Ok(id)
 }
 
 impl Repository {

@@ -4,7 +4,7 @@ use super::error::{RepositoryError, Result};
 use super::load::pack_name;
 use super::needs::packs_needed;
 use super::protocol::{Rules, Writer, WriterAnswer, WriterCall};
-use super::repository::{Repository, put_named};
+use super::repository::{Repository, get_checked, put_named};
 use super::{StoreError, StoreErrorKind};
 use crate::format::id::{ObjectId, TreeId};
 use crate::format::index::IndexedPack;
@@ -78,7 +78,10 @@ pub fn run(
             // The snapshot stands, and it is the same one.
             WriterCall::PutSnapshot => WriterAnswer::Put,
             WriterCall::PutConfirmation => {
-                repository.store.adopt(&ObjectName::new(ObjectKind::Snapshot, id));
+                let snapshot = ObjectName::new(ObjectKind::Snapshot, id);
+                // A store may have said that it put what it did not, or not whole.
+                get_checked(&*repository.store, &snapshot)?;
+                repository.store.adopt(&snapshot);
                 repository.store.barrier()?;
                 let confirmation =
                     repository.keys.confirmation(repository.keys.epoch(), id).map_err(|error| RepositoryError::format("new confirmation", error))?;
