@@ -12,6 +12,7 @@ pub mod disk;
 pub mod files;
 pub mod hostile;
 pub mod lab;
+pub mod mount;
 pub mod plain;
 pub mod rules;
 pub mod source_text;

@@ -5,6 +5,7 @@ mod bench;
 mod crash;
 mod cuts;
 mod damage;
+mod faults;
 mod first_minute;
 mod golden_repositories;
 mod history;

@@ -97,7 +97,7 @@ pub fn sweep(prune: &mut Prune<'_>, dead: &[usize], round: &[usize], total_bytes
                 SweeperAnswer::Spared(spared)
             }
             SweeperCall::PutIndex => {
-                segments::rewrite(repository, &mut prune.ground, prune.options.threads, &|pack| rules.victims().contains(pack))?;
+                segments::rewrite(repository, &mut prune.ground, prune.options.threads, prune.is_tight, &|pack| rules.victims().contains(pack))?;
                 // The copies that are relied on must outlive a power cut, too.
                 repository.store.barrier()?;
                 SweeperAnswer::Done
