@@ -12,6 +12,7 @@ mod history;
 mod hostile;
 mod incomplete;
 mod keys;
+mod matrix;
 mod memory;
 mod model;
 mod ordering;
