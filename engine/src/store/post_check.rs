@@ -46,7 +46,10 @@ pub fn run(
                 *relied = match packs_needed(repository, root, &|pack| writer.may_rely(*pack), cancelled) {
                     Ok(packs) => packs,
                     // The parent went, and with it what was taken from it without a look.
-                    Err(error) if parent.is_some() && error.concerns_one_object() => return Err(RepositoryError::Swept(1)),
+                    Err(error) if parent.is_some() && error.concerns_one_object() => {
+                        writer.answer(WriterAnswer::There(false));
+                        return Err(RepositoryError::Swept(1));
+                    }
                     Err(error) => return Err(error),
                 };
                 WriterAnswer::Stored { relied: relied.keys().copied().collect(), by_parent: false }
