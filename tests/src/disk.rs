@@ -98,7 +98,7 @@ impl Disk {
                     Power::OnlyPuts => last.is_some(),
                     _ => power == Power::On,
                 };
-                self.write(name, if stays { last } else { first });
+                self.write(name, if stays { last.as_ref() } else { first.as_ref() });
             }
             return Vec::new();
         };
@@ -109,16 +109,16 @@ impl Disk {
             match state {
                 Some(bytes) if matches!(power, Power::Torn(_)) && random.below(2) == 0 => {
                     let length = random.below(bytes.len() as u64) as usize;
-                    self.write(name, &Some(Arc::new(bytes[..length].to_vec())));
+                    self.write(name, Some(&Arc::new(bytes[..length].to_vec())));
                     torn.push(name);
                 }
-                state => self.write(name, state),
+                state => self.write(name, state.as_ref()),
             }
         }
         torn
     }
 
-    fn write(&mut self, name: ObjectName, state: &Option<Bytes>) {
+    fn write(&mut self, name: ObjectName, state: Option<&Bytes>) {
         match state {
             Some(bytes) => drop(self.objects.insert(name, bytes.clone())),
             None => drop(self.objects.remove(&name)),

@@ -174,7 +174,7 @@ impl Source for FilesSource {
             let prefix = format!("{name}/");
             let below = dir(&prefix);
             for (path, bytes) in self.files.0.iter().filter(|(path, _)| path.starts_with(&prefix)) {
-                visitor.leaf(Item { name: path[prefix.len()..].as_bytes(), stat: &stat_of(path, Some(bytes)), dir: &below })?;
+                visitor.leaf(Item { name: &path.as_bytes()[prefix.len()..], stat: &stat_of(path, Some(bytes)), dir: &below })?;
             }
             visitor.leave()?;
         }

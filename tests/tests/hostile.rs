@@ -17,11 +17,12 @@ use vault_tests::hostile::{ERRORS, Fault, HostileStore, LIES, READS};
 use vault_tests::lab;
 use vault_tests::tree::Random;
 
-/// What a kind of store does, and whether a verification must find nothing afterwards: a lie leaves objects cut short that nobody needs.
+/// What a kind of store does, and whether a verification must find nothing at all afterwards. Else nothing that a confirmed snapshot needs may be
+/// damaged: a lie leaves objects cut short that nobody needs, and an unconfirmed snapshot that could not be read is no root for a prune.
 const PROMISES: [(&str, &[&[Fault]], Duration, bool); 5] = [
     ("errors, delays, repetitions", &[&ERRORS], Duration::ZERO, true),
     ("late listings", &[&ERRORS], Duration::from_millis(2), true),
-    ("wrong reads", &[&READS], Duration::ZERO, true),
+    ("wrong reads", &[&READS], Duration::ZERO, false),
     ("writes that are lies", &[&LIES], Duration::ZERO, false),
     ("all of it", &[&ERRORS, &READS, &LIES], Duration::ZERO, false),
 ];
@@ -142,9 +143,10 @@ impl Life {
                     _ => {}
                 }
             }
-            if must_verify {
-                assert_eq!(lab::damage(&repository, None).unwrap(), []);
-            }
+            let confirmed = list.snapshots.iter().filter(|stored| stored.confirmed && !stored.forgotten).map(|stored| stored.id).collect();
+            let mut damage = lab::damage(&repository, if must_verify { None } else { Some(confirmed) }).unwrap();
+            damage.retain(|one| must_verify || one.lost > 0);
+            assert_eq!(damage, []);
             if round == 0 {
                 let which = self.random.below(2) as usize;
                 let id = lab::back_up(&repository, &self.files[which], LABELS[which]).unwrap();
