@@ -23,7 +23,7 @@ fn entries() -> Vec<Node> {
         metadata.inode = 1_000_000 + u64::from(number);
         metadata.size = u64::from(length);
         let content = Content::Extents(vec![Extent::Chunk { id: ChunkId(hash), length }]);
-        Node { name: format!("entry-{number:06}.txt").into_bytes(), metadata, content, changed_while_read: false, unknown: Vec::new() }
+        Node { name: format!("entry-{number:06}.txt").into_bytes(), metadata, content, changed_while_read: false, lost: false, unknown: Vec::new() }
     };
     (0..ENTRIES).map(entry).collect()
 }

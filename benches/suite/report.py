@@ -54,10 +54,18 @@ class Results:
         values = [run[what] for run in cell["runs"] if run[what] is not None]
         return None if "words" in cell or not values else statistics.median(values)
 
+    def stored(self, row, tool):
+        """Bytes stored after a row, or since another."""
+        after, before = self.median(row.key, tool, "stored_bytes"), self.median(row.since, tool, "stored_bytes") if row.since else 0
+        return None if after is None or before is None else after - before
+
+    def peers(self, row):
+        """The peers that do the same work in a row."""
+        return [name for name in self.all["rows"].get(row.key, {}) if name not in ("vault", "reference", *row.apart)]
+
     def best(self, row, what):
         """The best peer's value and name."""
-        peers = [name for name in self.all["rows"].get(row, {}) if name not in ("vault", "reference")]
-        values = [(self.median(row, name, what), name) for name in peers]
+        values = [(self.stored(row, name) if what == "stored_bytes" else self.median(row.key, name, what), name) for name in self.peers(row)]
         return min([one for one in values if one[0] is not None], default=(None, ""))
 
 
@@ -108,15 +116,15 @@ def tables(results, rows):
         if row.work.startswith("shell:"):
             out.append(line(row.title, "", seconds(results.median(row.key, "reference", "wall_seconds")), "", "", "", "", megabytes(results.median(row.key, "reference", "stored_bytes")), "", "", ""))
             continue
-        ours, stored = results.median(row.key, "vault", "wall_seconds"), results.median(row.key, "vault", "stored_bytes")
-        best, name = results.best(row.key, "wall_seconds")
-        least, saver = results.best(row.key, "stored_bytes")
+        ours, stored = results.median(row.key, "vault", "wall_seconds"), results.stored(row, "vault")
+        best, name = results.best(row, "wall_seconds")
+        least, saver = results.best(row, "stored_bytes")
         against = results.median(row.against, "reference", "wall_seconds") if row.against else best
         said = results.all["rows"][row.key].get("vault", {}).get("words", "")
         peak = results.median(row.key, "vault", "peak_bytes")
         out.append(line(
             row.title, said or seconds(ours), f"{seconds(best)} {name}", ratio(ours, against, row.wall_wanted), row.wall_wanted or "",
-            ratio(results.median(row.key, "vault", "cpu_seconds"), results.best(row.key, "cpu_seconds")[0], None),
+            ratio(results.median(row.key, "vault", "cpu_seconds"), results.best(row, "cpu_seconds")[0], None),
             megabytes(stored), f"{megabytes(least)} {saver}", ratio(stored, least, row.stored_wanted), row.stored_wanted or "",
             f"**{megabytes(peak)}**" if peak and peak > 100e6 else megabytes(peak),
         ))

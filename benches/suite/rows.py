@@ -16,6 +16,10 @@ class Row:
     stored_wanted: float | None = None
     # Compare with this reference row instead of the peers.
     against: str = ""
+    # Compare what was stored since this row, not all that is stored.
+    since: str = ""
+    # Peers that do something else here: shown, and no ratio is taken to them.
+    apart: tuple[str, ...] = ()
 
 
 TREE = 0.60
@@ -36,12 +40,12 @@ GROUPS = {
         Row("restore-d", "restore D to tmpfs", "restore", "D", 0.50),
         Row("untar", "reference: untar D to tmpfs", "shell:zstd -qdc {scratch}/d.tar.zst | tar -x -C {target}", "D"),
         Row("check", "read and check all", "check", "", 0.40),
-        Row("prune", "forget all but the last, prune", "prune", "D", 0.60),
+        Row("prune", "forget all but the last, prune", "prune", "D", 0.60, apart=("bupstash",)),
     ],
     "guest": [
         Row("guest-1", "guest disk, redirected, day 1", "stream", "guest-1.raw", DISK, 1.05),
-        Row("guest-2", "guest disk, redirected, day 2", "stream", "guest-2.raw", DISK, 0.95),
-        Row("guest-3", "guest disk, redirected, day 3", "stream", "guest-3.raw", DISK, 0.92),
+        Row("guest-2", "guest disk, redirected, day 2", "stream", "guest-2.raw", DISK, 0.95, since="guest-1"),
+        Row("guest-3", "guest disk, redirected, day 3", "stream", "guest-3.raw", DISK, 0.92, since="guest-2"),
     ],
     "pipe": [
         Row("cat", "reference: guest disk, cat to wc", "shell:cat {corpus} | wc -c", "guest-1.raw"),

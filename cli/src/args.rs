@@ -96,6 +96,8 @@ pub enum Command {
     Restore(Box<commands::restore::Args>),
     #[command(visible_alias = "check")]
     Verify(commands::verify::Args),
+    Scrub(commands::scrub::Args),
+    Heal(commands::heal::Args),
     Diff(commands::diff::Args),
     Stats(commands::stats::Args),
     Bench(commands::bench::Args),
@@ -105,6 +107,7 @@ pub enum Command {
     Forget(Box<commands::forget::Args>),
     Undelete(commands::undelete::Args),
     Prune(commands::prune::Args),
+    Repair(commands::repair::Args),
     Rewrite(commands::rewrite::Args),
     Key(commands::key::Args),
     Config(commands::config::Args),
@@ -169,8 +172,14 @@ mod tests {
             "vault forget latest~2 --force",
             "vault prune --max-repack-size 10G",
             "vault prune --dry-run --max-unused unlimited --max-repack 1G --max-time 10m",
+            "vault scrub /mnt/backup --json",
+            "vault heal --from /mnt/one --from /mnt/two --missing -n",
+            "vault init --parity none",
             "vault pin latest --reason why --until 2030-01-01",
             "vault undelete",
+            "vault repair index",
+            "vault repair --read-data -n",
+            "vault backup --checkpoint-every 5m /home",
         ] {
             let parsed = Cli::try_parse_from(line.split(' '));
             assert!(parsed.is_ok(), "{line}: {}", parsed.expect_err("an error"));

@@ -10,17 +10,18 @@ use crate::output::text::visible;
 use crate::secrets::{self, Secret, SecretSource};
 use crate::settings::{Origin, Setting, Settings, default_key_file};
 use crate::world::World;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vault_engine::format::keys::Key;
 use vault_engine::format::layout::ObjectKind;
 use vault_engine::format::secret as keytext;
 use vault_engine::format::slot;
-use vault_engine::store::StoreErrorKind;
 use vault_engine::store::error::RepositoryError;
 use vault_engine::store::host::{Host, SystemHost};
 use vault_engine::store::location::Location;
 use vault_engine::store::repository::{InitOptions, Repository};
+use vault_engine::store::{Store, StoreErrorKind};
 use zeroize::Zeroizing;
 
 /// How often a password may be mistyped.
@@ -82,6 +83,20 @@ impl Session {
                 result => return result,
             }
         }
+    }
+
+    /// The store at `location`, or at the place that the settings name; nobody asks for a secret.
+    pub fn store(&self, location: Option<&OsString>) -> Result<(String, Arc<dyn Store>), Complaint> {
+        let mut settings = self.settings()?;
+        if let Some(location) = location {
+            settings.repository = Some(Setting { value: location.clone(), origin: Origin::CommandLine("LOCATION") });
+        }
+        let (name, location) = located(&settings)?;
+        let store = location.open().map_err(|error| match error.kind {
+            StoreErrorKind::Missing => no_repository(&settings),
+            _ => error.into(),
+        })?;
+        Ok((name, store))
     }
 
     fn warn_if_exposed(&self, source: &SecretSource) {

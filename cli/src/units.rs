@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use std::time::Duration;
 use vault_engine::format::node::Time;
+use vault_engine::format::parity::ParityScheme;
 use vault_engine::format::seal::Cipher;
 use vault_engine::ops::forget::policy::{Calendar, Period, Span};
 
@@ -44,6 +45,20 @@ pub fn cipher_word(cipher: Cipher) -> &'static str {
     match cipher {
         Cipher::XChaCha20Poly1305 => "xchacha20-poly1305",
         Cipher::Aes256Gcm => "aes-256-gcm",
+    }
+}
+
+/// A parity scheme by its name.
+pub fn parity(text: &str) -> Result<ParityScheme, String> {
+    let known = [ParityScheme::ReedSolomon, ParityScheme::None];
+    known.into_iter().find(|scheme| parity_word(*scheme) == text).ok_or_else(|| format!("`{text}` is no parity; write {}", known.map(parity_word).join(" or ")))
+}
+
+/// The name of a parity scheme.
+pub fn parity_word(scheme: ParityScheme) -> &'static str {
+    match scheme {
+        ParityScheme::None => "none",
+        ParityScheme::ReedSolomon => "reed-solomon",
     }
 }
 

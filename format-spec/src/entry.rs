@@ -119,6 +119,8 @@ pub struct Entry {
     pub node: Option<Bytes32>,
     /// Key 20.
     pub changed: bool,
+    /// Key 21.
+    pub lost: bool,
 }
 
 /// Reads a name and checks it.
@@ -202,6 +204,15 @@ fn pair(map: Map<'_>, key: u64) -> Result<Option<(Item<'_>, Item<'_>)>> {
     }
 }
 
+/// A key that says yes by being there.
+fn mark(map: Map<'_>, key: u64) -> Result<bool> {
+    match map.get(key) {
+        Some(Item::Unsigned(1)) => Ok(true),
+        Some(_) => fail(Rule::WrongType, format!("key {key} is not 1")),
+        None => Ok(false),
+    }
+}
+
 /// Refuses keys that this type of entry does not have, and misses those that it must have.
 fn presence(map: Map<'_>, kind: Type) -> Result<()> {
     let file = kind == Type::File;
@@ -216,6 +227,7 @@ fn presence(map: Map<'_>, kind: Type) -> Result<()> {
         (18, file),
         (19, directory),
         (20, file),
+        (21, file || directory),
     ];
     for (key, allowed) in allowed {
         let present = map.get(key).is_some();
@@ -268,11 +280,7 @@ impl Entry {
             }
             None => 0,
         };
-        let changed = match map.get(20) {
-            Some(Item::Unsigned(1)) => true,
-            Some(_) => return fail(Rule::WrongType, "key 20 is not 1"),
-            None => false,
-        };
+        let (changed, lost) = (mark(map, 20)?, mark(map, 21)?);
         let node = match map.get(19) {
             Some(item) => Some(item.fixed()?),
             None => None,
@@ -297,6 +305,7 @@ impl Entry {
             contents: contents(map)?,
             node,
             changed,
+            lost,
         };
         entry.check_size()?;
         Ok(entry)

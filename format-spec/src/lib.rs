@@ -15,6 +15,7 @@ pub mod fault;
 pub mod index;
 pub mod keys;
 pub mod pack;
+pub mod parity;
 pub mod repository;
 pub mod seal;
 pub mod show;

@@ -3,6 +3,7 @@
 use crate::cbor;
 use crate::fault::{Fault, Result, Rule, fail};
 use crate::keys::{Bytes16, Bytes32, Class, Roots, Wrapped, h, kh, le, part};
+use crate::parity::Shards;
 use crate::seal;
 
 /// The longest pack.
@@ -126,6 +127,12 @@ fn head(bytes: &[u8], magic: [u8; 8], length: u64, class: Class, id: &Bytes16) -
     let (shard_offset, shard_length) = (le(&raw, 64, 8), le(&raw, 72, 8));
     if raw[11] == 0 && (parity_length != 0 || shard_length != 0) {
         return fail(Rule::BadStructure, "parity without a parity scheme");
+    }
+    if raw[11] == 1 {
+        let shards = Shards::of(parity_offset.clamp(1, MAX_LEN));
+        if (parity_length, shard_length) != (shards.parity(), shards.table()) {
+            return fail(Rule::BadStructure, "parity of another length than it must have");
+        }
     }
     if table_length > MAX_TABLE {
         return fail(Rule::TooLarge, "a pack's table above 16 MiB");

@@ -14,7 +14,7 @@ use crate::snapshot::{Forget, Snapshot, confirmation, read_confirmation};
 use crate::tree::{Extent, Kind, Node};
 use crate::vectors::{Outputs, Vector};
 use crate::walk::{Extents, Step, Trees, Walk};
-use crate::{check, control, seal, show};
+use crate::{check, control, parity, seal, show};
 use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
@@ -73,6 +73,14 @@ pub fn run(v: &Vector) -> Result<Outputs> {
         }
         "pack" => pack(v, true),
         "pack-read" => pack(v, false),
+        "parity" => {
+            let shards = parity::check(&v.input)?;
+            Ok(vec![
+                ("shard-length", shards.length.to_string()),
+                ("shards", shards.data.to_string()),
+                ("groups", shards.groups.to_string()),
+            ])
+        }
         "node" => {
             let node = Node::parse(&v.input)?;
             let kind = match node.kind {

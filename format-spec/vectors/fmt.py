@@ -264,6 +264,53 @@ def block_row(box, plain, chunks, key=0, method=0, cipher=1):
     return u32(box) + u32(plain) + u32(chunks) + u16(key) + u8(method) + u8(cipher)
 
 
+def shards_of(covered):
+    """Length of a shard, shards of data, groups."""
+    length = 1024
+    while length < 65536 and covered > 128 * length:
+        length *= 2
+    data = -(-covered // length)
+    return length, data, -(-data // 128)
+
+
+def gf(a, b):
+    """The product in GF(2^8) modulo 0x11D."""
+    product = 0
+    while b:
+        product ^= a if b & 1 else 0
+        a = a << 1 ^ (0x11D if a & 0x80 else 0)
+        b >>= 1
+    return product
+
+
+def parity_shards(covered):
+    """Parity by long division: the remainder by (x-1)(x-2)(x-4)(x-8), the last byte of the message first."""
+    length, data, groups = shards_of(len(covered))
+    generator = [1]
+    for root in (1, 2, 4, 8):
+        generator = [a ^ b for a, b in zip([0] + generator, [gf(c, root) for c in generator] + [0])]
+    times = [[gf(c, b) for b in range(256)] for c in generator[:4]]
+    padded = covered + bytes(data * length - len(covered))
+    out = bytearray(4 * groups * length)
+    for group in range(groups):
+        members = [padded[i * length : (i + 1) * length] for i in range(group, data, groups)]
+        for at in range(length):
+            rest = [0, 0, 0, 0]
+            for member in reversed(members):
+                factor = member[at] ^ rest[3]
+                rest = [times[j][factor] ^ (rest[j - 1] if j else 0) for j in range(4)]
+            for j in range(4):
+                out[(j * groups + group) * length + at] = rest[j]
+    return bytes(out)
+
+
+def shard_table(covered, parity):
+    length = shards_of(len(covered))[0]
+    pieces = [covered[i : i + length] for i in range(0, len(covered), length)] + [parity[i : i + length] for i in range(0, len(parity), length)]
+    rows = b"".join(H(piece)[:16] for piece in pieces)
+    return rows + H(rows)
+
+
 def pack(roots, repo, cls, blocks, session=None, epoch=0, header=None, footer=None, table=None, scheme=0, parity=b"", shards=b"",
          padding=0, cipher=1, rows=None, names=None, keys=None, dek=None, tail=b"", fix_hash=True, sealed_kind=None, table_message=None):
     """blocks: list of (method, cipher, [chunk, ...]). `header` and `footer` alter 96 bytes before they are hashed;
@@ -286,6 +333,9 @@ def pack(roots, repo, cls, blocks, session=None, epoch=0, header=None, footer=No
     message = cbor(message) if table_message is None else table_message
     offset = 128 + len(body)
     length = len(message) + 40
+    if scheme == 1 and not parity:
+        size, data, groups = shards_of(offset + length)
+        parity, shards = bytes(4 * groups * size), bytes(16 * (data + 4 * groups) + 32)
     total = offset + length + len(parity) + 2 * len(shards) + 128
     fields = (u8(1) + u8(cls) + u8(cipher) + u8(scheme) + u32(epoch) + repo + u64(offset) + u32(length) + u32(0) + u64(offset + length)
               + u64(len(parity)) + u64(offset + length + len(parity)) + u64(len(shards)) + u64(total) + bytes(8))
@@ -297,7 +347,11 @@ def pack(roots, repo, cls, blocks, session=None, epoch=0, header=None, footer=No
         raw = magic + f
         return raw + (H(raw) if fix_hash else H(raw + b"?"))
 
-    return end(b"VAULTPK1", head_fields) + body + box + parity + shards * 2 + end(b"VAULTPF1", foot_fields) + tail
+    covered = end(b"VAULTPK1", head_fields) + body + box
+    if scheme == 1 and not any(parity):
+        parity = parity_shards(covered)
+        shards = shard_table(covered, parity)
+    return covered + parity + shards * 2 + end(b"VAULTPF1", foot_fields) + tail
 
 
 # Chapter 12

@@ -386,12 +386,12 @@ def chapter_chunker():
 
 
 from make_repositories import chapter_repositories  # noqa: E402
-from make_more import chapter_index, chapter_packs, chapter_snapshots, chapter_trees  # noqa: E402
+from make_more import chapter_index, chapter_packs, chapter_parity, chapter_snapshots, chapter_trees  # noqa: E402
 
 if __name__ == "__main__":
     os.chdir(os.path.dirname(os.path.abspath(__file__)))
     chapters = [chapter_cbor, chapter_keys, chapter_seal, chapter_slots, chapter_control, chapter_config, chapter_chunker]
-    for chapter in (chapter_packs, chapter_trees, chapter_snapshots, chapter_index, chapter_repositories):
+    for chapter in (chapter_packs, chapter_trees, chapter_snapshots, chapter_index, chapter_repositories, chapter_parity):
         chapters.append(lambda chapter=chapter: chapter(vec, flip, REPO, OTHER, ROOTS, COMMON))
     for folder in ("cbor", "keys", "seal", "slots", "control", "config", "chunker", "packs", "trees", "snapshots", "index", "repositories"):
         shutil.rmtree(folder, ignore_errors=True)

@@ -402,3 +402,51 @@ def chapter_index(vec, flip, REPO, OTHER, ROOTS, COMMON):
     i("rows-array", "rows that are an array", "wrong-type", raw=cbor({1: [], 2: []}))
     i("replaces-text", "a replaced name that is text", "wrong-type", more={3: ["x"]})
     i("not-canonical", "keys out of order", "not-canonical", raw=b"\xa2\x02\x40\x01\x80")
+
+
+def chapter_parity(vec, flip, REPO, OTHER, ROOTS, COMMON):
+    """The parity of chapter 11; last, so that the bytes of all other vectors stay what they are."""
+    session, dek = rnd(16), rnd()
+    SMALL, LARGE = [(0, 1, [b"alpha" * 10, b"b"])], [(0, 1, [rnd(6000)]), (1, 2, [bytes(300)])]
+
+    def build(blocks, **more):
+        return pack(ROOTS, REPO, 1, blocks, session=session, dek=dek, scheme=1, **more)
+
+    def outputs(blocks):
+        k = lasting(ROOTS, "name-data")
+        at, rows, names = 128, [], []
+        for method, _, chunks in blocks:
+            plain = b"".join(chunks)
+            rows.append(f"{at}:{len(plain)}:{len(chunks)}")
+            at += len(stored(method, plain)) + 40
+            names += [f"{KH(k, c).hex()}:{len(c)}" for c in chunks]
+        return dict(out_session=session, out_keys=1, out_blocks=rows, out_chunks=names)
+
+    def p(name, about, expect, body, op="pack", out={}):
+        vec("packs", "parity-1-" + name, about, op, expect, body, **{"class": 1}, **COMMON, **out)
+
+    def covered(body):
+        return int.from_bytes(body[48:56], "little")
+
+    small, large = build(SMALL), build(LARGE)
+    longer = build([(0, 1, [rnd(140000)])])
+    p("small", "a pack of one shard, with parity", "ok", small, out=outputs(SMALL))
+    p("large", "a pack of several shards; the last one is shorter", "ok", large, out=outputs(LARGE))
+    for name, body in (("small", small), ("large", large), ("longer", longer)):
+        length, data, groups = shards_of(covered(body))
+        p(f"of-{name}", "its parity and both copies of the shard table", "ok", body, "parity", dict(out_shard_length=length, out_shards=data, out_groups=groups))
+    at, length, table = covered(large), shards_of(covered(large))[0], int.from_bytes(large[72:80], "little")
+    tables = at + 4 * length
+    p("shard-changed", "a bit of a shard", "wrong-hash", flip(large, 3000), "parity")
+    p("parity-changed", "a bit of the parity", "wrong-hash", flip(large, at + 5), "parity")
+    p("row-changed", "a bit of a row in the second copy of the table", "wrong-hash", flip(large, tables + table + 20), "parity")
+    p("table-hash", "a bit of the hash of the first copy", "wrong-hash", flip(large, tables + table - 1), "parity")
+    other = bytes(4 * length)
+    lying = large[:at] + other + shard_table(large[:at], other) * 2 + large[-128:]
+    p("of-other-data", "parity that belongs to other data, its hashes right", "bad-structure", lying, "parity")
+    p("of-other-data-read", "which no reader of the contents looks at", "ok", lying, out=outputs(LARGE))
+    p("tables-rubbish", "nor at the shard table", "ok", large[:tables] + bytes(2 * table) + large[-128:], out=outputs(LARGE))
+    p("too-short", "parity shorter than it must be, the regions fitting", "bad-structure", build(LARGE, parity=b"p" * (4 * length - 1), shards=b"s" * table))
+    p("too-long", "a shard table longer than it must be", "bad-structure", build(LARGE, parity=b"p" * (4 * length), shards=b"s" * (table + 16)))
+    none = lambda f: f[:48] + u64(0) + u64(at) + u64(0) + u64(at + 128) + f[80:]
+    p("none", "scheme 1 and no parity", "bad-structure", (lambda b: b[:at] + b[-128:])(build(LARGE, header=none, footer=none)))

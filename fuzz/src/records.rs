@@ -219,7 +219,7 @@ fn same_entry(a: &Node, b: &Entry) {
     assert_eq!((&m.link_target, m.device), (&b.target, b.device.unwrap_or_default()));
     assert_eq!(m.link_group.map(|group| (group.device, group.inode)), b.links);
     assert!(m.xattrs.iter().map(|xattr| (&xattr.name, &xattr.value)).eq(b.attributes.iter().map(|(name, value)| (name, value))));
-    assert_eq!((m.flags, a.changed_while_read), (b.flags, b.changed));
+    assert_eq!((m.flags, a.changed_while_read, a.lost), (b.flags, b.changed, b.lost));
     match (&a.content, &b.contents) {
         (Content::None, Contents::None) => assert_eq!(b.node, None),
         (Content::Directory(id), Contents::None) => assert_eq!(Some(id.0), b.node),

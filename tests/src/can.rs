@@ -26,10 +26,12 @@ pub enum Can {
     FailingDisk,
     /// Make the C library's calls fall short.
     ShortWrites,
+    /// Start an S3 server.
+    S3,
 }
 
 /// Everything that can be asked, with what is skipped when the answer is no.
-pub const ALL: [(Can, &str); 10] = [
+pub const ALL: [(Can, &str); 11] = [
     (Can::Root, "devices, owners, trusted attributes, capabilities: need root"),
     (Can::Xattrs, "attributes and ACLs: the temporary directory's file system keeps none"),
     (Can::Strace, "proof by system call trace: strace cannot trace here"),
@@ -40,6 +42,7 @@ pub const ALL: [(Can, &str); 10] = [
     (Can::LimitMemory, "keeping a memory limit: no control group for memory can be made here"),
     (Can::FailingDisk, "a failing disk under the repository: needs root, nbdkit, nbdfuse, fusermount3, and loop devices"),
     (Can::ShortWrites, "reads and writes that fall short: needs fiu-run"),
+    (Can::S3, "repositories in a bucket: tests/run could not install an S3 server (moto), or VAULT_TESTS_SERVERS does not say where"),
 ];
 
 /// Whether this host can do it.
@@ -61,6 +64,7 @@ pub fn test(what: Can) -> bool {
         Can::LimitMemory => memory_groups().is_some(),
         Can::FailingDisk => crate::mount::FailingDisk::new(8).is_some(),
         Can::ShortWrites => shell("fiu-run -x -c 'enable name=posix/io/rw/pwrite/reduce' true"),
+        Can::S3 => crate::servers::moto().is_some(),
     }
 }
 

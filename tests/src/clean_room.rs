@@ -82,6 +82,15 @@ impl CleanRoom {
         room
     }
 
+    /// The same without parity, so that what rots is lost.
+    pub fn without_parity() -> Self {
+        let mut room = Self::new();
+        room.set("VAULT_REPOSITORY", room.path("repo"));
+        room.vault(["init", "--parity", "none"]).run().ok();
+        room.guard_key_files();
+        room
+    }
+
     /// A path in the room.
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.dir.path().join(name)

@@ -141,7 +141,7 @@ pub struct ModelStore {
 }
 
 /// The calls that change something.
-pub const WRITES: [&str; 3] = ["put", "delete", "barrier"];
+pub const WRITES: [&str; 4] = ["put", "delete", "replace", "barrier"];
 
 impl ModelStore {
     /// A handle that works.
@@ -214,8 +214,10 @@ impl Store for ModelStore {
 
     fn list(&self, kind: ObjectKind) -> Result<Vec<(ObjectId, u64)>, StoreError> {
         self.call("list", |state| {
+            // A healed copy comes behind its original, and stands for it.
             let of_kind = state.disk.objects.iter().filter(|(name, _)| name.kind == kind);
-            Ok(of_kind.map(|(name, bytes)| (name.id, bytes.len() as u64)).collect())
+            let lengths: BTreeMap<ObjectId, u64> = of_kind.map(|(name, bytes)| (name.id, bytes.len() as u64)).collect();
+            Ok(lengths.into_iter().collect())
         })
     }
 
@@ -225,10 +227,25 @@ impl Store for ModelStore {
 
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
         self.call("delete", |state| {
-            state.disk.change(*name, None);
+            for name in [Some(*name), name.healed()].into_iter().flatten() {
+                state.disk.change(name, None);
+                state.touched.insert(name);
+            }
+            Ok(())
+        })
+    }
+
+    fn replace(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StoreError> {
+        self.call("replace", |state| {
+            read(state, name, |_| Some(()))?;
+            state.disk.change(*name, Some(Arc::new(bytes.to_vec())));
             state.touched.insert(*name);
             Ok(())
         })
+    }
+
+    fn is_disk(&self) -> bool {
+        true
     }
 
     fn adopt(&self, name: &ObjectName) {

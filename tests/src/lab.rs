@@ -51,7 +51,7 @@ pub fn prune_all(repository: &Repository) -> Result<()> {
 
 /// Every byte of these snapshots, or of all of the repository.
 pub fn damage(repository: &Repository, snapshots: Option<Vec<ObjectId>>) -> Result<Vec<Damage>> {
-    let options = VerifyOptions { read_data: true, snapshots, threads: 2 };
+    let options = VerifyOptions { read_data: true, snapshots, threads: 2, ..VerifyOptions::default() };
     verify(repository, &options, &Quiet, &Cancel::default()).map(|outcome| outcome.damage)
 }
 

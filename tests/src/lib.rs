@@ -15,5 +15,6 @@ pub mod lab;
 pub mod mount;
 pub mod plain;
 pub mod rules;
+pub mod servers;
 pub mod source_text;
 pub mod tree;

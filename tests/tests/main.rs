@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::format_collect, clippy::wildcard_imports)]
 
 mod bench;
+mod checkpoints;
 mod crash;
 mod cuts;
 mod damage;
@@ -20,11 +21,15 @@ mod output;
 mod power;
 mod prune;
 mod real_trees;
+mod repair;
 mod rescue;
 mod restore;
 mod round_trip;
+mod s3;
+mod scrub_heal;
 mod selection;
 mod streams;
 mod tidy;
 mod vectors;
+mod verify_levels;
 mod writers;

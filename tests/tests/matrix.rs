@@ -11,6 +11,7 @@ use vault_engine::format::layout::{ObjectKind, ObjectName};
 use vault_engine::format::pack::{END_LENGTH, Geometry};
 use vault_engine::ops::backup::{BackupOptions, ParentChoice, backup};
 use vault_engine::ops::forget::forget;
+use vault_engine::ops::heal::{HealOptions, heal};
 use vault_engine::ops::monitor::{Cancel, Quiet};
 use vault_engine::ops::verify::{VerifyOptions, verify};
 use vault_engine::store::repository::Repository;
@@ -172,6 +173,7 @@ struct Outcome {
     next: BTreeSet<&'static str>,
     forced: BTreeSet<&'static str>,
     mended: BTreeSet<&'static str>,
+    healed: BTreeSet<&'static str>,
 }
 
 fn word(is_so: bool) -> &'static str {
@@ -241,17 +243,25 @@ fn judge(world: &World, disk: &Disk, what: &str, outcome: &mut Outcome) {
     let (repository, store) = fresh(disk).unwrap();
     outcome.forced.insert(backups(world, &repository, ParentChoice::None));
     let again = fresh(&store.disk()).unwrap().0;
-    outcome.mended.insert(match lost(world, &again, what) {
-        "nothing" => "whole",
-        lost => lost,
+    outcome.mended.insert(whole_or(lost(world, &again, what)));
+    let (_, store) = fresh(disk).unwrap();
+    heal(&*store, &HealOptions::default(), &Quiet, &Cancel::default()).unwrap();
+    let repository = fresh(&store.disk()).unwrap().0;
+    let is_clean = lab::damage(&repository, None).unwrap().is_empty();
+    outcome.healed.insert(match (whole_or(lost(world, &repository, what)), is_clean) {
+        ("whole", false) => "whole, still told",
+        (lost, _) => lost,
     });
+}
+
+fn whole_or(lost: &'static str) -> &'static str {
+    if lost == "nothing" { "whole" } else { lost }
 }
 
 fn row(table: &mut String, object: &str, action: &str, outcome: &Outcome) {
     let cell = |words: &BTreeSet<&str>| if words.is_empty() { "—".to_owned() } else { words.iter().copied().collect::<Vec<_>>().join(" or ") };
-    let all = [&outcome.told, &outcome.lost, &outcome.next, &outcome.forced, &outcome.mended].map(cell);
-    // There is no `heal` yet.
-    writeln!(table, "| {object} | {action} | {} | — |", all.join(" | ")).unwrap();
+    let all = [&outcome.told, &outcome.lost, &outcome.next, &outcome.forced, &outcome.mended, &outcome.healed].map(cell);
+    writeln!(table, "| {object} | {action} | {} |", all.join(" | ")).unwrap();
 }
 
 fn matrix() -> String {

@@ -107,6 +107,7 @@ fn options(args: &Args, table: &BackupTable, session: &Session) -> Result<Backup
         compression,
         dry_run: args.dry_run,
         skip_if_unchanged: args.skip_if_unchanged,
+        checkpoint_every: args.checkpoint_every.or(defaults.checkpoint_every).filter(|every| !every.is_zero()),
         refuse_empty: (args.stdin || args.stdin_from_command) && !args.allow_empty,
         // Worth a second walk only where somebody looks at the time left.
         count_first: session.output.draws || (session.output.json && !session.output.quiet),
@@ -146,7 +147,7 @@ fn memory_limit(args: &Args, table: &BackupTable) -> Result<Option<usize>, Compl
 }
 
 /// Our own repository and cache, which no backup takes in.
-fn own(settings: &Settings) -> Result<Vec<PathBuf>, Complaint> {
+pub fn own(settings: &Settings) -> Result<Vec<PathBuf>, Complaint> {
     let (_, location) = located(settings)?;
     let repository = location.directory().map(PathBuf::from);
     let cache = settings.cache_dir.as_ref().map(|dir| dir.value.clone());

@@ -76,6 +76,7 @@ fn config_value(repository: &Repository) -> Value {
         "created": rfc3339(config.created),
         "write_features": config.write_features,
         "cipher": format!("{:?}", config.cipher),
+        "parity": crate::units::parity_word(config.parity),
         "pack_size": config.pack_size_bytes,
         "sequence": config.sequence,
     })
@@ -123,7 +124,7 @@ mod tests {
     fn entries_show_where_their_contents_lie() {
         let extents = vec![Extent::Hole { length: 5 }, Extent::Chunk { id: ChunkId([1; 32]), length: 7 }];
         let metadata = Metadata::plain(NodeType::File, 0o644);
-        let node = Node { name: b"f".to_vec(), metadata, content: Content::Extents(extents), changed_while_read: false, unknown: Vec::new() };
+        let node = Node { name: b"f".to_vec(), metadata, content: Content::Extents(extents), changed_while_read: false, lost: false, unknown: Vec::new() };
         let value = node_value(b"/d", &node);
         assert_eq!(value["path"], "/d/f");
         assert_eq!(value["content"][0]["hole"], 5);

@@ -116,7 +116,7 @@ mod tests {
         let node = |node_type| {
             let mut metadata = Metadata::plain(node_type, 0);
             metadata.size = 10;
-            Node { name: b"n".to_vec(), metadata, content: Content::None, changed_while_read: false, unknown: Vec::new() }
+            Node { name: b"n".to_vec(), metadata, content: Content::None, changed_while_read: false, lost: false, unknown: Vec::new() }
         };
         let mut tally = json::Statistics::default();
         count_change(&mut tally, &node(NodeType::File), Change::Added);

@@ -9,14 +9,17 @@ pub mod diff;
 pub mod dump;
 pub mod find;
 pub mod forget;
+pub mod heal;
 pub mod init;
 pub mod key;
 pub mod ls;
 pub mod man;
 pub mod pin;
 pub mod prune;
+pub mod repair;
 pub mod restore;
 pub mod rewrite;
+pub mod scrub;
 pub mod snapshots;
 pub mod stats;
 pub mod tag;
@@ -75,6 +78,8 @@ fn dispatch(command: &Command, session: &Session) -> Result<Exit, Complaint> {
         Command::Dump(args) => dump::run(args, session),
         Command::Restore(args) => restore::run(args, session),
         Command::Verify(args) => verify::run(args, session),
+        Command::Scrub(args) => scrub::run(args, session),
+        Command::Heal(args) => heal::run(args, session),
         Command::Diff(args) => diff::run(args, session),
         Command::Stats(args) => stats::run(args, session),
         Command::Bench(args) => bench::run(args, session),
@@ -84,6 +89,7 @@ fn dispatch(command: &Command, session: &Session) -> Result<Exit, Complaint> {
         Command::Forget(args) => forget::run(args, session),
         Command::Undelete(args) => undelete::run(args, session),
         Command::Prune(args) => prune::run(args, session),
+        Command::Repair(args) => repair::run(args, session),
         Command::Rewrite(args) => rewrite::run(args, session),
         Command::Key(args) => key::run(args, session),
         Command::Config(args) => config::run(args, session),

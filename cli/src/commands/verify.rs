@@ -1,36 +1,32 @@
 //! `vault verify`: is everything there, and is it what was stored?
 
-use crate::args::filter::FilterArgs;
+mod against;
+mod args;
+mod report;
+mod restored;
+mod words;
+
+pub use args::Args;
+
 use crate::complaint::{Complaint, settle};
 use crate::exit::Exit;
 use crate::output::json::{self, Event};
 use crate::output::progress::{Activity, Screen};
-use crate::output::text::{bytes, count, span, visible};
 use crate::session::Session;
-use std::ffi::OsString;
+use args::Level;
 use std::time::Duration;
-use vault_engine::ops::verify::{Damage, DamageKind, VerifyOptions, VerifyOutcome, verify};
+use vault_engine::format::id::ObjectId;
+use vault_engine::ops::monitor::{Monitor, Progress};
+use vault_engine::ops::verify::{PackChoice, VerifyOptions, verify};
 use vault_engine::store::error::RepositoryError;
 
-/// Check the repository
-///
-/// Without flags the structure is checked: every snapshot, folder and pack table, and that all they name is there. With --read-data every
-/// byte is read and checked too. Nothing is changed.
-#[derive(clap::Args, Debug)]
-pub struct Args {
-    /// Check only these snapshots and what they need [default: everything]
-    #[arg(value_name = "SNAPSHOT")]
-    ids: Vec<OsString>,
-
-    /// Read and check every byte
-    #[arg(long)]
-    read_data: bool,
-
-    #[command(flatten)]
-    filter: FilterArgs,
-}
-
 pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
+    let level = args.level()?;
+    match level {
+        Level::Restore => return restored::run(args, session),
+        Level::Against(path) => return against::run(args, path, session),
+        _ => {}
+    }
     let repository = session.open()?;
     let snapshots = if args.ids.is_empty() && args.filter.is_empty() {
         None
@@ -38,29 +34,27 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
         let (wanted, _) = args.filter.snapshots(&repository, &args.ids, session)?;
         Some(wanted.iter().map(|stored| stored.id).collect())
     };
-    let options = VerifyOptions { read_data: args.read_data, snapshots, ..VerifyOptions::default() };
+    let (read_data, choice) = match level {
+        Level::Choice(choice) => (true, Some(choice)),
+        level => (level == Level::ReadData, None),
+    };
+    let options = VerifyOptions { tables: args.tables, read_data, choice, snapshots, ..VerifyOptions::default() };
     let cancel = session.world.be_polite();
-    let screen = Screen::start(&session.output, Activity { name: "verify", during: "verify", lists_removed: false });
+    let screen = Teller::start(session);
     let result = verify(&repository, &options, &screen, &cancel);
     let (duration, _) = screen.finish();
     let outcome = result.map_err(damage_is_damage)?;
 
     let exit = if outcome.damage.is_empty() { Exit::Complete } else { Exit::Damaged };
-    settle(report(&outcome, args.read_data, duration, session), exit)
+    let within = match choice {
+        Some(PackChoice::Oldest { within: Some(within), .. }) => within,
+        _ => PROVED_WITHIN,
+    };
+    settle(report::tell(&outcome, level, &repository, within, duration, session), exit)
 }
 
-fn report(outcome: &VerifyOutcome, read_data: bool, duration: Duration, session: &Session) -> Result<(), Complaint> {
-    for note in &outcome.notes {
-        let message = format!("{}: {}", note.object, note.what);
-        session.output.note(&message);
-        session.output.event(&Event::Note(json::Note { message }))?;
-    }
-    for damage in &outcome.damage {
-        tell(damage, session)?;
-    }
-    session.output.event(&Event::Summary(json::Summary::Verify(event(outcome, duration))))?;
-    lines(outcome, read_data, duration).iter().try_for_each(|line| session.output.remark(line))
-}
+/// In which time every byte should be read again, if nobody says otherwise.
+pub const PROVED_WITHIN: Duration = Duration::from_hours(30 * 24);
 
 /// Damage that kept the verification itself from going on has the same code as damage that was found.
 fn damage_is_damage(error: RepositoryError) -> Complaint {
@@ -69,97 +63,53 @@ fn damage_is_damage(error: RepositoryError) -> Complaint {
     if is_damage { Complaint { exit: Exit::Damaged, ..complaint } } else { complaint }
 }
 
-fn kind_word(kind: DamageKind) -> &'static str {
-    match kind {
-        DamageKind::Control => "control",
-        DamageKind::Hidden => "hidden",
-        DamageKind::Pack => "pack",
-        DamageKind::Tree => "tree",
-        DamageKind::Chunk => "chunk",
-        DamageKind::Unsupported => "unsupported",
+/// The screen of a verification; it tells each affected path in JSON, which is where somebody may want all of them.
+struct Teller<'a> {
+    screen: Screen,
+    session: &'a Session,
+}
+
+impl<'a> Teller<'a> {
+    fn start(session: &'a Session) -> Self {
+        Self { screen: Screen::start(&session.output, Activity { name: "verify", during: "verify", lists_removed: false }), session }
+    }
+
+    /// How long it took, and how many problems were told.
+    fn finish(self) -> (Duration, u64) {
+        self.screen.finish()
     }
 }
 
-fn tell(damage: &Damage, session: &Session) -> Result<(), Complaint> {
-    let touched = damage.touched.iter().map(|touched| {
-        let (path, path_hex) = json::lossy(&touched.path);
-        json::Touched { snapshot: touched.snapshot.to_hex(), path, path_hex }
-    });
-    session.output.event(&Event::Damage(json::Damage {
-        kind: kind_word(damage.kind),
-        object: damage.object.clone(),
-        what: damage.what.clone(),
-        lost: damage.lost,
-        touched: touched.collect(),
-        touched_total: damage.touched_total,
-    }))?;
-    for line in words(damage) {
-        session.output.line(line)?;
+impl Monitor for Teller<'_> {
+    fn progress(&self, progress: &Progress) {
+        self.screen.progress(progress);
     }
-    Ok(())
-}
 
-/// One damaged object, and what that means for files.
-fn words(damage: &Damage) -> Vec<String> {
-    let mut lines = vec![visible(format!("{}: {}", damage.object, damage.what.join("; ")).as_bytes()).into_owned()];
-    if damage.touched_total > 0 {
-        lines.push(format!("  {} cannot be restored whole:", count(damage.touched_total, "file or folder", "files and folders")));
+    fn wants_entries(&self) -> bool {
+        false
     }
-    for touched in &damage.touched {
-        lines.push(format!("    {}:{}", touched.snapshot.short(), visible(&touched.path)));
-    }
-    let more = damage.touched_total - damage.touched.len() as u64;
-    if more > 0 {
-        lines.push(format!("    and {more} more"));
-    }
-    lines
-}
 
-fn event(outcome: &VerifyOutcome, duration: Duration) -> json::VerifySummary {
-    json::VerifySummary {
-        num_errors: outcome.damage.len() as u64,
-        snapshots: outcome.snapshots,
-        trees: outcome.trees,
-        packs: outcome.packs,
-        bytes_read: outcome.bytes_read,
-        seconds_elapsed: duration.as_secs(),
+    fn problem(&self, path: &[u8], what: &str) {
+        self.screen.problem(path, what);
     }
-}
 
-fn lines(outcome: &VerifyOutcome, read_data: bool, duration: Duration) -> Vec<String> {
-    let seen = format!(
-        "{}, {}, {}",
-        count(outcome.snapshots, "snapshot", "snapshots"),
-        count(outcome.trees, "folder node", "folder nodes"),
-        count(outcome.packs, "pack", "packs")
-    );
-    let read = if read_data { format!(", {} read", bytes(outcome.bytes_read)) } else { String::new() };
-    let mut lines = vec![format!("Checked {seen}{read} in {}.", span(duration))];
-    if outcome.damage.is_empty() {
-        lines.push("No damage was found.".into());
-    } else {
-        let objects = count(outcome.damage.len() as u64, "object is", "objects are");
-        lines.push(format!("{objects} damaged. All that is not listed can be restored."));
-        lines.push("A backup of the same files with --force stores again what is lost, as far as the files are still there.".into());
+    fn affected(&self, snapshot: ObjectId, path: &[u8], is_directory: bool) {
+        let (path, path_hex) = json::lossy(path);
+        // That standard output is gone ends no verification; the exit code tells what it found.
+        let _ = self.session.output.event(&Event::AffectedPath(json::AffectedPath { snapshot: snapshot.to_hex(), path, path_hex, folder: is_directory }));
     }
-    lines
+
+    fn note(&self, text: &str) {
+        self.screen.note(text);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vault_engine::format::id::ObjectId;
-    use vault_engine::ops::verify::Touched;
 
     #[test]
-    fn damage_says_what_it_means_for_files() {
-        let touched = vec![Touched { snapshot: ObjectId([0xab; 32]), path: b"/a\x1b".to_vec() }];
-        let damage =
-            Damage { kind: DamageKind::Pack, object: "data/00".into(), what: vec!["cut short".into(), "gone".into()], lost: 2, touched, touched_total: 3 };
-        let expected = ["data/00: cut short; gone", "  3 files and folders cannot be restored whole:", "    abababab:/a\\x1b", "    and 2 more"];
-        assert_eq!(words(&damage), expected);
-        let outcome = VerifyOutcome { damage: vec![damage], ..VerifyOutcome::default() };
-        assert!(lines(&outcome, false, Duration::ZERO)[1].starts_with("1 object is damaged."));
+    fn damage_has_its_code_wherever_it_shows() {
         assert_eq!(damage_is_damage(RepositoryError::MissingChunk("x".into())).exit, Exit::Damaged);
         assert_eq!(damage_is_damage(RepositoryError::Cancelled).exit, Exit::Interrupted);
     }

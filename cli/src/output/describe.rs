@@ -26,6 +26,7 @@ pub fn snapshot(id: ObjectId, record: &Snapshot, confirmed: bool) -> json::Snaps
         program_version: record.program.clone(),
         confirmed,
         complete: record.status == Status::Complete,
+        partial: record.status == Status::Partial,
         summary: (record.summary != Summary::default()).then(|| json::SnapshotSummary {
             backup_start: rfc3339(record.begun),
             backup_end: rfc3339(record.ended),
@@ -76,6 +77,7 @@ pub fn node(path: &[u8], node: &Node, snapshot: Option<ObjectId>) -> json::Node 
         device: is_device(metadata.node_type).then_some([metadata.device.0, metadata.device.1]),
         xattrs: metadata.xattrs.iter().map(|xattr| text(&xattr.name)).collect(),
         changed_while_read: node.changed_while_read,
+        lost: node.lost,
     }
 }
 
@@ -119,7 +121,7 @@ mod tests {
         metadata.link_target = b"to\x1b[2J".to_vec();
         metadata.uid = 7;
         metadata.group = b"staff".to_vec();
-        Node { name: b"\xff".to_vec(), metadata, content: Content::None, changed_while_read: false, unknown: Vec::new() }
+        Node { name: b"\xff".to_vec(), metadata, content: Content::None, changed_while_read: false, lost: false, unknown: Vec::new() }
     }
 
     #[test]

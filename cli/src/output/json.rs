@@ -5,9 +5,14 @@
 
 mod bench;
 mod records;
+mod verify;
 
 pub use bench::{Bench, BenchBottleneck, BenchCipher, BenchLevel, BenchPackSize, BenchRecommended, BenchStage};
-pub use records::{Change, ForgetSummary, Key, Node, Object, PruneSummary, Side, Snapshot, SnapshotSummary, Statistics, Stats, Tagged, Verdict};
+pub use records::{
+    Change, ForgetSummary, Key, Mended, Node, Object, PruneSummary, Recovered, RepairSummary, Side, Snapshot, SnapshotSummary, Statistics, Stats, Tagged,
+    Verdict,
+};
+pub use verify::{Affected, AffectedPath, AffectedSnapshot, Damage, Difference, Touched, VerifySummary};
 
 use super::text;
 use serde::Serialize;
@@ -24,6 +29,10 @@ pub enum Event {
     VerboseStatus(VerboseStatus),
     Error(Error),
     Damage(Damage),
+    Healed(Healed),
+    Affected(Affected),
+    AffectedPath(AffectedPath),
+    Difference(Difference),
     Note(Note),
     Summary(Summary),
     Snapshot(Snapshot),
@@ -87,24 +96,13 @@ pub struct ErrorText {
     pub message: String,
 }
 
-/// A damaged object, from a verification.
+/// An object that was mended.
 #[derive(Debug, Serialize)]
-pub struct Damage {
-    pub kind: &'static str,
+pub struct Healed {
     pub object: String,
-    pub what: Vec<String>,
-    pub lost: u64,
-    pub touched: Vec<Touched>,
-    pub touched_total: u64,
-}
-
-/// A path that cannot be restored whole because of it.
-#[derive(Debug, Serialize)]
-pub struct Touched {
-    pub snapshot: String,
-    pub path: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub path_hex: Option<String>,
+    pub what: String,
+    pub remedy: String,
+    pub placed: &'static str,
 }
 
 /// Something worth knowing that is no error.
@@ -119,10 +117,13 @@ pub struct Note {
 pub enum Summary {
     Backup(BackupSummary),
     Restore(RestoreSummary),
-    Verify(VerifySummary),
+    Verify(Box<VerifySummary>),
+    Scrub(ScrubSummary),
+    Heal(HealSummary),
     Rewrite(RewriteSummary),
     Forget(ForgetSummary),
     Prune(PruneSummary),
+    Repair(RepairSummary),
 }
 
 /// What a backup did.
@@ -165,14 +166,25 @@ pub struct RestoreSummary {
     pub error_count: u64,
 }
 
-/// What a verification found.
+/// What a scrub found.
 #[derive(Debug, Default, Serialize)]
-pub struct VerifySummary {
-    pub num_errors: u64,
-    pub snapshots: u64,
-    pub trees: u64,
-    pub packs: u64,
+pub struct ScrubSummary {
+    pub objects: u64,
     pub bytes_read: u64,
+    pub num_errors: u64,
+    pub mendable: u64,
+    pub healed_copies: u64,
+    pub seconds_elapsed: u64,
+}
+
+/// What was healed.
+#[derive(Debug, Default, Serialize)]
+pub struct HealSummary {
+    pub dry_run: bool,
+    pub objects: u64,
+    pub bytes_read: u64,
+    pub objects_healed: u64,
+    pub num_errors: u64,
     pub seconds_elapsed: u64,
 }
 
@@ -304,7 +316,9 @@ mod tests {
     #[test]
     fn every_event_and_field_is_described() {
         let own = include_str!("json.rs");
-        let source = [&own[..own.find("#[cfg(test)]").expect("tests")], include_str!("json/records.rs"), include_str!("json/bench.rs")].concat();
+        let source =
+            [&own[..own.find("#[cfg(test)]").expect("tests")], include_str!("json/records.rs"), include_str!("json/bench.rs"), include_str!("json/verify.rs")]
+                .concat();
         let guide = include_str!("../../JSON.md");
         let snake = |name: &str| {
             let mut out = String::new();

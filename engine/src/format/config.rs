@@ -4,6 +4,7 @@ use super::cbor::{self, Decoder, MapWriter};
 use super::error::{FormatError, Result};
 use super::id::RepositoryId;
 use super::node::Time;
+use super::parity::ParityScheme;
 use super::seal::Cipher;
 
 /// The version of the format that this program reads and writes.
@@ -25,6 +26,8 @@ pub struct Config {
     pub write_features: Vec<u64>,
     /// Cipher for new blocks.
     pub cipher: Cipher,
+    /// Parity of new packs.
+    pub parity: ParityScheme,
     /// Size of new data packs in bytes.
     pub pack_size_bytes: u64,
     /// Of several configurations the highest counts.
@@ -46,7 +49,7 @@ impl Config {
         }
         cbor::put_uint(map.key(6), 1);
         cbor::put_uint(map.key(7), self.cipher as u64);
-        cbor::put_uint(map.key(8), 0);
+        cbor::put_uint(map.key(8), self.parity as u64);
         cbor::put_uint(map.key(9), self.pack_size_bytes);
         cbor::put_uint(map.key(10), self.sequence);
         if let Some(grease) = grease {
@@ -98,7 +101,8 @@ impl Config {
         let mut write_features = write_features.ok_or(missing.clone())?;
         let (chunker, parity, cipher) = (chunker.ok_or(missing.clone())?, parity.ok_or(missing.clone())?, cipher.ok_or(missing.clone())?);
         // A chunker, cipher or parity scheme for new data that is not known stops writing, not reading.
-        if chunker != 1 || parity != 0 || !matches!(cipher, 1 | 2) {
+        let known_parity = ParityScheme::from_code(parity);
+        if chunker != 1 || known_parity.is_none() || !matches!(cipher, 1 | 2) {
             write_features.push(UNKNOWN_NUMBERS);
         }
         if let Some(unsupported) = unsupported {
@@ -110,6 +114,7 @@ impl Config {
             created: created.ok_or(missing.clone())?,
             write_features,
             cipher: if cipher == 2 { Cipher::Aes256Gcm } else { Cipher::XChaCha20Poly1305 },
+            parity: known_parity.unwrap_or_default(),
             pack_size_bytes: pack_size_bytes.clamp(*PACK_SIZE_BYTES.start(), *PACK_SIZE_BYTES.end()),
             sequence: sequence.ok_or(missing)?,
         })
@@ -134,6 +139,7 @@ mod tests {
             created: Time { seconds: 2, nanoseconds: 3 },
             write_features: Vec::new(),
             cipher: Cipher::Aes256Gcm,
+            parity: ParityScheme::ReedSolomon,
             pack_size_bytes: 32 << 20,
             sequence: 1,
         }

@@ -48,8 +48,18 @@ impl ObjectKind {
         }
     }
 
-    fn is_fanned_out(self) -> bool {
+    /// Whether it is a key slot, in either of its two places.
+    pub fn is_slot(self) -> bool {
+        matches!(self, Self::Key | Self::KeyCopy)
+    }
+
+    /// Whether it is a pack.
+    pub fn is_pack(self) -> bool {
         matches!(self, Self::MetaPack | Self::DataPack)
+    }
+
+    fn is_fanned_out(self) -> bool {
+        self.is_pack()
     }
 
     /// The folders that hold objects of this kind directly: 256 for packs, else one.
@@ -58,6 +68,9 @@ impl ObjectKind {
     }
 }
 
+/// Behind the name of a healed copy.
+const HEALED: &str = ".h1";
+
 /// An object of a repository: what it is and its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectName {
@@ -65,18 +78,26 @@ pub struct ObjectName {
     pub kind: ObjectKind,
     /// BLAKE3 of its bytes.
     pub id: ObjectId,
+    /// Its healed copy is meant: the same bytes again, beside what was damaged or lost.
+    pub is_healed: bool,
 }
 
 impl ObjectName {
     /// The object of `kind` whose bytes hash to `id`.
     pub fn new(kind: ObjectKind, id: ObjectId) -> Self {
-        Self { kind, id }
+        Self { kind, id, is_healed: false }
+    }
+
+    /// The healed copy of the object; key slots have none, since each lies there twice anyway.
+    pub fn healed(self) -> Option<Self> {
+        (!self.kind.is_slot()).then_some(Self { is_healed: true, ..self })
     }
 
     /// Where it lies in the store.
     pub fn path(&self) -> String {
         let (folder, hex) = (self.kind.folder(), self.id.to_hex());
-        if self.kind.is_fanned_out() { format!("{folder}{}/{hex}", &hex[..2]) } else { format!("{folder}{hex}") }
+        let healed = if self.is_healed { HEALED } else { "" };
+        if self.kind.is_fanned_out() { format!("{folder}{}/{hex}{healed}", &hex[..2]) } else { format!("{folder}{hex}{healed}") }
     }
 
     /// The object at a path; `None` for whatever is not part of a repository.
@@ -92,7 +113,10 @@ impl ObjectName {
         } else {
             rest
         };
-        Some(Self { kind, id: ObjectId::from_hex(hex)? })
+        match hex.strip_suffix(HEALED) {
+            Some(hex) => Self::new(kind, ObjectId::from_hex(hex)?).healed(),
+            None => Some(Self::new(kind, ObjectId::from_hex(hex)?)),
+        }
     }
 }
 
@@ -111,7 +135,11 @@ mod tests {
         for kind in ObjectKind::ALL {
             let name = ObjectName::new(kind, ObjectId([0xa7; 32]));
             assert_eq!(ObjectName::parse(&name.path()), Some(name));
-            assert_eq!(ObjectName::parse(&format!("{}.h1", name.path())), None);
+            let healed = name.healed();
+            assert_eq!(ObjectName::parse(&format!("{}.h1", name.path())), healed);
+            assert_eq!(healed.is_none(), kind.is_slot());
+            assert_eq!(healed.map(|healed| healed.path()), healed.map(|_| format!("{}.h1", name.path())));
+            assert_eq!(ObjectName::parse(&format!("{}.h1.h1", name.path())), None);
         }
         assert_eq!(ObjectName::parse("data/00/a7"), None);
         assert_eq!(ObjectName::parse(&format!("data/00/{}", "a7".repeat(32))), None);

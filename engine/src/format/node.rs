@@ -192,6 +192,8 @@ pub struct Node {
     pub content: Content,
     /// The file changed while it was read, and again on the second try: its bytes may mix two states.
     pub changed_while_read: bool,
+    /// A repair found some of it lost: holes stand for contents, or entries of a directory are not there. The next backup reads it again.
+    pub lost: bool,
     /// Optional fields that this program does not know, key and encoded value, kept when the entry is copied unchanged.
     pub unknown: Vec<(u64, Vec<u8>)>,
 }

@@ -5,7 +5,8 @@ use super::compress::{self, Compression, Method};
 use super::error::{FormatError, Result};
 use super::id::{ChunkId, RepositoryId};
 use super::keys::{self, KeyClass, KeyRing, SessionKey, WrappedKey};
-use super::seal::{Cipher, NONCE_LENGTH, OVERHEAD, SealKey, Sealed};
+use super::parity::{self, Layout, ParityScheme};
+use super::seal::{Cipher, NONCE_LENGTH, OVERHEAD, SealKey, Sealed, padded_length};
 
 /// Length of header and of footer in bytes.
 pub const END_LENGTH: usize = 128;
@@ -165,14 +166,21 @@ impl Geometry {
             let parity_offset = geometry.table_offset.checked_add(u64::from(geometry.table_length))?;
             let shard_table_offset = parity_offset.checked_add(geometry.parity_length)?;
             let footer_offset = shard_table_offset.checked_add(geometry.shard_table_length.checked_mul(2)?)?;
-            let regions_empty = geometry.parity_scheme != 0 || (geometry.parity_length == 0 && geometry.shard_table_length == 0);
+            let regions_right = match ParityScheme::from_code(u64::from(geometry.parity_scheme)) {
+                None => true,
+                Some(ParityScheme::None) => geometry.parity_length == 0 && geometry.shard_table_length == 0,
+                Some(ParityScheme::ReedSolomon) => {
+                    let layout = Layout::new(parity_offset);
+                    geometry.parity_length == layout.parity_length() as u64 && geometry.shard_table_length == layout.table_length() as u64
+                }
+            };
             Some(
                 geometry.table_offset >= END_LENGTH as u64
                     && geometry.table_length as usize >= OVERHEAD
                     && u64_at(bytes, 48) == parity_offset
                     && u64_at(bytes, 64) == shard_table_offset
                     && footer_offset.checked_add(END_LENGTH as u64)? == geometry.pack_length
-                    && regions_empty,
+                    && regions_right,
             )
         };
         if fits() == Some(true) { Ok(geometry) } else { Err(FormatError::BadStructure("regions of a pack that do not fit together")) }
@@ -193,6 +201,11 @@ impl Geometry {
         Ok(geometry)
     }
 
+    /// The header's bytes.
+    pub fn header(&self) -> [u8; END_LENGTH] {
+        self.encode(*HEADER_MAGIC)
+    }
+
     /// The footer's bytes.
     pub fn footer(&self) -> [u8; END_LENGTH] {
         self.encode(*FOOTER_MAGIC)
@@ -201,6 +214,11 @@ impl Geometry {
     /// The end of the table box: parity and footer follow.
     pub fn table_end(&self) -> u64 {
         self.table_offset + u64::from(self.table_length)
+    }
+
+    /// How the pack is cut into shards, if it has parity of a scheme that this program knows.
+    pub fn parity_layout(&self) -> Option<Layout> {
+        (self.parity_scheme == ParityScheme::ReedSolomon as u8).then(|| Layout::new(self.table_end()))
     }
 }
 
@@ -496,6 +514,7 @@ pub struct PackBuilder {
     bytes: Vec<u8>,
     table: Table,
     offset: u64,
+    parity: ParityScheme,
 }
 
 impl PackBuilder {
@@ -505,7 +524,13 @@ impl PackBuilder {
         bytes.clear();
         bytes.resize(END_LENGTH, 0);
         let table = Table { session, keys: vec![key.wrapped.clone()], blocks: Vec::new(), chunks: Vec::new() };
-        Self { kind, bytes, table, offset: END_LENGTH as u64 }
+        Self { kind, bytes, table, offset: END_LENGTH as u64, parity: ParityScheme::None }
+    }
+
+    /// The same with parity, or without, which is what a builder begins as.
+    #[must_use]
+    pub fn with_parity(self, parity: ParityScheme) -> Self {
+        Self { parity, ..self }
     }
 
     /// Appends a block of the session's own and returns the ordinal of its first chunk.
@@ -528,7 +553,7 @@ impl PackBuilder {
         bytes.clear();
         bytes.resize(END_LENGTH, 0);
         let table = Table { session: MOVED_SESSION, keys: Vec::new(), blocks: Vec::new(), chunks: Vec::new() };
-        Self { kind, bytes, table, offset: END_LENGTH as u64 }
+        Self { kind, bytes, table, offset: END_LENGTH as u64, parity: ParityScheme::None }
     }
 
     /// Appends a block of another pack as it is: its row, its wrapped key, its chunks and its box.
@@ -545,14 +570,20 @@ impl PackBuilder {
         self.push_moved(&block.row(), key, &block.chunks, &block.bytes);
     }
 
-    /// Length so far in bytes, without table and footer.
-    pub fn length(&self) -> usize {
-        self.bytes.len()
+    /// What the whole pack would come to with `more` bytes of boxes, padding apart; a little more than exact.
+    pub fn estimated_length(&self, more: usize) -> usize {
+        let covered = self.bytes.len() + more + self.table.chunks.len() * CHUNK_ROW + self.table.blocks.len() * BLOCK_ROW + 512;
+        covered + self.parity.added_bytes(covered as u64) as usize
     }
 
-    /// What the whole pack would come to, padding apart; a little more than exact.
-    pub fn estimated_length(&self) -> usize {
-        self.bytes.len() + self.table.chunks.len() * CHUNK_ROW + self.table.blocks.len() * BLOCK_ROW + 512
+    /// How many bytes of padding a session's last pack gets (SPEC chapter 11).
+    pub fn padding_length(&self) -> usize {
+        let covered = (self.bytes.len() + self.table.encode().len() + OVERHEAD) as u64;
+        let length = match self.parity {
+            ParityScheme::None => covered + END_LENGTH as u64,
+            ParityScheme::ReedSolomon => covered,
+        };
+        (padded_length(length) - length) as usize
     }
 
     /// How many chunks it holds.
@@ -560,7 +591,7 @@ impl PackBuilder {
         self.table.chunks.len()
     }
 
-    /// Closes the pack: appends table and footer, fills in the header. `padding` are random-looking bytes for
+    /// Closes the pack: appends table, parity and footer, fills in the header. `padding` are random-looking bytes for
     /// the room between blocks and table; its length is the caller's choice.
     pub fn close(mut self, ring: &KeyRing, random: &[u8; 32], padding: &[u8]) -> Result<(Vec<u8>, Table)> {
         let epoch = ring.epoch();
@@ -570,6 +601,18 @@ impl PackBuilder {
         if table_length > TABLE_LENGTH_MAX {
             return Err(FormatError::TooLarge("pack table"));
         }
+        let covered = (self.bytes.len() + table_length) as u64;
+        let (parity_length, shard_table_length) = match self.parity {
+            ParityScheme::None => (0, 0),
+            ParityScheme::ReedSolomon => {
+                let layout = Layout::new(covered);
+                (layout.parity_length() as u64, layout.table_length() as u64)
+            }
+        };
+        let pack_length = covered + self.parity.added_bytes(covered) + END_LENGTH as u64;
+        if pack_length > PACK_LENGTH_MAX {
+            return Err(FormatError::TooLarge("pack"));
+        }
         let geometry = Geometry {
             kind: self.kind,
             cipher: Cipher::XChaCha20Poly1305,
@@ -577,22 +620,20 @@ impl PackBuilder {
             repository: ring.repository,
             table_offset: self.bytes.len() as u64,
             table_length: table_length as u32,
-            parity_scheme: 0,
-            parity_length: 0,
-            shard_table_length: 0,
-            pack_length: (self.bytes.len() + table_length + END_LENGTH) as u64,
+            parity_scheme: self.parity as u8,
+            parity_length,
+            shard_table_length,
+            pack_length,
         };
-        let header = geometry.encode(*HEADER_MAGIC);
+        let header = geometry.header();
         let table = ring.control(epoch)?.seal(ring.repository, Sealed::PackTable, geometry.cipher, &header[8..96], random, &message);
         self.bytes[..END_LENGTH].copy_from_slice(&header);
         self.bytes.extend_from_slice(&table);
-        self.bytes.extend_from_slice(&geometry.encode(*FOOTER_MAGIC));
+        if self.parity == ParityScheme::ReedSolomon {
+            parity::append(&mut self.bytes);
+        }
+        self.bytes.extend_from_slice(&geometry.footer());
         Ok((self.bytes, self.table))
-    }
-
-    /// What closing will add to [`PackBuilder::length`], padding apart.
-    pub fn closing_length(&self) -> usize {
-        self.table.encode().len() + OVERHEAD + END_LENGTH
     }
 }
 
@@ -604,7 +645,7 @@ pub fn open_table(ring: &KeyRing, geometry: &Geometry, boxed: &[u8]) -> Result<T
     if boxed.len() != geometry.table_length as usize {
         return Err(FormatError::Truncated);
     }
-    let header = geometry.encode(*HEADER_MAGIC);
+    let header = geometry.header();
     let message = ring.control(geometry.epoch)?.open(ring.repository, Sealed::PackTable, geometry.cipher, &header[8..96], boxed)?;
     Table::decode(&message, geometry)
 }

@@ -23,8 +23,6 @@ const LEAF_LENGTH_MIN: usize = 32 * 1024;
 const LEAF_LENGTH_MAX: usize = 256 * 1024;
 const PARTS: (usize, usize) = (64, 1024);
 const SPLIT_MASK: u32 = 63;
-const LIST: (usize, usize) = (128, 512);
-const LIST_MASK: u8 = 127;
 
 /// A part of a split directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,6 +136,9 @@ pub fn encode_entry(node: &Node, out: &mut Vec<u8>) {
     if node.changed_while_read {
         cbor::put_uint(map.key(20), 1);
     }
+    if node.lost {
+        cbor::put_uint(map.key(21), 1);
+    }
     for (key, value) in &node.unknown {
         map.key(*key).extend_from_slice(value);
     }
@@ -194,7 +195,7 @@ fn decode_entry(d: &mut Decoder<'_>) -> Result<Node> {
     let mut map = d.map(3, "entry")?;
     let mut f = Fields::default();
     let mut m = Metadata::plain(NodeType::File, 0);
-    let mut changed_while_read = false;
+    let (mut changed_while_read, mut lost) = (false, false);
     let mut unknown = Vec::new();
     while let Some(key) = map.key(d)? {
         match key {
@@ -241,12 +242,8 @@ fn decode_entry(d: &mut Decoder<'_>) -> Result<Node> {
             18 if f.content != Content::None => return Err(FormatError::BadStructure("two lists of contents")),
             18 => f.content = Content::List(TreeId(d.bytes_exact("list of contents")?)),
             19 => f.directory = Some(TreeId(d.bytes_exact("node of a directory")?)),
-            20 => {
-                if d.uint("changed while read")? != 1 {
-                    return Err(FormatError::WrongField("changed while read"));
-                }
-                changed_while_read = true;
-            }
+            20 => changed_while_read = mark(d, "changed while read")?,
+            21 => lost = mark(d, "lost")?,
             _ => unknown.push((key, map.unknown(key, d)?.to_vec())),
         }
     }
@@ -272,6 +269,7 @@ fn decode_entry(d: &mut Decoder<'_>) -> Result<Node> {
         || f.device.is_some() != device
         || f.directory.is_some() != directory
         || (!file && (m.size > 0 || f.content != Content::None || changed_while_read))
+        || (!file && !directory && lost)
         || (directory && m.link_group.is_some())
         || (m.flags != 0 && !file && !directory)
         || sum.is_some_and(|sum| sum != m.size)
@@ -282,7 +280,12 @@ fn decode_entry(d: &mut Decoder<'_>) -> Result<Node> {
     m.link_target = f.link_target.unwrap_or_default().to_vec();
     m.device = f.device.unwrap_or_default();
     let content = f.directory.map_or(f.content, Content::Directory);
-    Ok(Node { name: name.to_vec(), metadata: m, content, changed_while_read, unknown })
+    Ok(Node { name: name.to_vec(), metadata: m, content, changed_while_read, lost, unknown })
+}
+
+/// A field that says yes by being there.
+fn mark(d: &mut Decoder<'_>, what: &'static str) -> Result<bool> {
+    if d.uint(what)? == 1 { Ok(true) } else { Err(FormatError::WrongField(what)) }
 }
 
 fn check_name(name: &[u8]) -> Result<()> {
@@ -446,7 +449,7 @@ fn wrap(kind: u64, count: usize, items: &[u8]) -> Vec<u8> {
 }
 
 /// Builds a directory from entries in order and hands finished nodes to a sink, so that only one leaf is ever held.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct DirectoryBuilder {
     leaf: Vec<u8>,
     leaf_entries: u64,
@@ -532,47 +535,10 @@ fn close_parts<E>(parts: Vec<Part>, sink: &mut dyn FnMut(Vec<u8>) -> std::result
     Ok(Part { first_name, id: sink(TreeNode::Split(parts).encode())?, entries })
 }
 
-/// Turns a file's extents into what its entry holds: the list itself, or the name of a tree of lists.
-pub fn store_extents<E>(extents: Vec<Extent>, sink: &mut dyn FnMut(Vec<u8>) -> std::result::Result<TreeId, E>) -> std::result::Result<Content, E> {
-    if extents.is_empty() {
-        return Ok(Content::None);
-    }
-    if extents.len() <= EXTENTS_INLINE_MAX {
-        return Ok(Content::Extents(extents));
-    }
-    let mut parts = Vec::new();
-    let closes = |name: &[u8; 32]| name[0] & LIST_MASK == 0;
-    for run in runs(&extents, |extent| matches!(extent, Extent::Chunk { id, .. } if closes(&id.0))) {
-        let length = run.iter().map(Extent::length).sum();
-        parts.push(ListPart { id: sink(TreeNode::List(run.to_vec()).encode())?, length });
-    }
-    while parts.len() > 1 {
-        let mut above = Vec::new();
-        for run in runs(&parts, |part| closes(&part.id.0)) {
-            let length = run.iter().map(|part| part.length).sum();
-            above.push(ListPart { id: sink(TreeNode::Lists(run.to_vec()).encode())?, length });
-        }
-        parts = above;
-    }
-    Ok(Content::List(parts[0].id))
-}
-
-/// Cuts a list into runs that close at content-defined places.
-fn runs<T>(mut rest: &[T], closes: impl Fn(&T) -> bool) -> Vec<&[T]> {
-    let mut runs = Vec::new();
-    while !rest.is_empty() {
-        let most = rest.len().min(LIST.1);
-        let length = (LIST.0..=most).find(|length| closes(&rest[length - 1])).unwrap_or(most);
-        let (run, after) = rest.split_at(length);
-        runs.push(run);
-        rest = after;
-    }
-    runs
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::contents::store_extents;
     use crate::format::node::Time;
     use std::collections::HashMap;
 
@@ -589,7 +555,7 @@ mod tests {
         metadata.size = extents.iter().map(Extent::length).sum();
         metadata.mtime = Time { seconds: -5, nanoseconds: 7 };
         let content = if extents.is_empty() { Content::None } else { Content::Extents(extents) };
-        Node { name: name.to_vec(), metadata, content, changed_while_read: false, unknown: Vec::new() }
+        Node { name: name.to_vec(), metadata, content, changed_while_read: false, lost: false, unknown: Vec::new() }
     }
 
     #[test]
@@ -601,6 +567,7 @@ mod tests {
         full.metadata.flags = 0x40;
         full.metadata.link_group = Some(LinkGroup { device: 1, inode: 2 });
         full.changed_while_read = true;
+        full.lost = true;
         full.unknown = vec![(77, vec![0x81, 0x05])];
         let special = |name: &[u8], node_type| Node { metadata: Metadata::plain(node_type, 0), ..file(name, Vec::new()) };
         let mut entries = vec![full, special(b"b", NodeType::CharDevice), special(b"c", NodeType::Directory)];
@@ -689,7 +656,7 @@ mod tests {
             nodes.insert(id, bytes);
             Ok(id)
         };
-        let Content::List(root) = store_extents(extents.clone(), &mut sink).unwrap() else { panic!("a list") };
+        let Content::List(root) = store_extents(&extents, &mut sink).unwrap() else { panic!("a list") };
         let mut found = Vec::new();
         let mut stack = vec![root];
         while let Some(id) = stack.pop() {

@@ -1,6 +1,7 @@
 //! The story of a backup: walk, compare with the parent, read what changed, fold into trees, commit.
 
 mod budget;
+mod checkpoint;
 mod class;
 mod compare;
 mod fold;
@@ -9,12 +10,13 @@ mod read;
 mod walker;
 
 pub use budget::MEMORY_LIMIT_BYTES_MIN;
+pub(super) use compare::{is_settled, trusted_begin};
 
 use super::monitor::{Cancel, Monitor};
 use super::source::Source;
 use crate::format::chunker::ChunkClass;
 use crate::format::compress::Compression;
-use crate::format::id::ObjectId;
+use crate::format::id::{ObjectId, TreeId};
 use crate::format::node::Time;
 use crate::format::snapshot::{Snapshot, Status, Summary};
 use crate::store::error::{RepositoryError, Result};
@@ -22,6 +24,7 @@ use crate::store::repository::{Repository, StoredSnapshot};
 use crate::store::session::Session;
 use crate::store::stages::Stage;
 use budget::Budget;
+use checkpoint::Checkpoints;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -80,6 +83,8 @@ pub struct BackupOptions {
     pub missing_before: u64,
     /// A snapshot without any contents is an error: an empty stream is a producer that failed.
     pub refuse_empty: bool,
+    /// After so long a run puts what it has as a partial snapshot, and again; `None`: never.
+    pub checkpoint_every: Option<Duration>,
     /// Program and version, for the record.
     pub program: String,
 }
@@ -105,6 +110,7 @@ impl Default for BackupOptions {
             count_first: false,
             missing_before: 0,
             refuse_empty: false,
+            checkpoint_every: Some(Duration::from_mins(15)),
             program: concat!("vault ", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
@@ -146,7 +152,10 @@ struct Shared<'a> {
     options: &'a BackupOptions,
     monitor: &'a dyn Monitor,
     cancel: &'a Cancel,
-    tally: Tally,
+    tally: &'a Tally,
+    checkpoints: Checkpoints,
+    /// Puts a partial snapshot with this root.
+    put_checkpoint: &'a (dyn Fn(TreeId) -> Result<()> + Sync),
     /// The first failure that ends the run.
     failure: Mutex<Option<RepositoryError>>,
     stop: AtomicBool,
@@ -220,12 +229,16 @@ fn choose_parent(snapshots: Vec<StoredSnapshot>, options: &BackupOptions, paths:
             None => Err(RepositoryError::NoSnapshot(id.to_hex())),
         };
     }
-    let of_same = |snapshot: &Snapshot| match (&options.source, &snapshot.source) {
+    let may_be = |stored: &StoredSnapshot| stored.confirmed && !stored.forgotten && stored.snapshot.status != Status::Partial;
+    Ok(snapshots.into_iter().rfind(|stored| may_be(stored) && is_of_same_source(&stored.snapshot, options, paths)))
+}
+
+fn is_of_same_source(snapshot: &Snapshot, options: &BackupOptions, paths: &[Vec<u8>]) -> bool {
+    match (&options.source, &snapshot.source) {
         (Some(wanted), Some(source)) => wanted == source,
         (None, None) => snapshot.host == options.host && snapshot.paths == paths,
         _ => false,
-    };
-    Ok(snapshots.into_iter().rfind(|stored| stored.confirmed && !stored.forgotten && stored.snapshot.status != Status::Partial && of_same(&stored.snapshot)))
+    }
 }
 
 /// Backs up a source.
@@ -243,6 +256,10 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
     if !options.dry_run {
         super::confirm::finish_unconfirmed(repository, &mut snapshots, &options.writer, monitor, cancel)?;
     }
+    // Checkpoints of killed runs, which the new snapshot takes the place of; those of this run join them.
+    let is_checkpoint = |stored: &&StoredSnapshot| stored.snapshot.status == Status::Partial && stored.snapshot.writer == options.writer;
+    let is_superseded = |stored: &&StoredSnapshot| is_checkpoint(stored) && !stored.forgotten && is_of_same_source(&stored.snapshot, options, &paths);
+    let superseded = Mutex::new(snapshots.iter().filter(is_superseded).cloned().collect());
     let parent = choose_parent(snapshots, options, &paths)?;
     let mut session = Session::begin(repository, &options.writer, options.compression)?;
     if options.dry_run {
@@ -252,7 +269,7 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
         options.memory_limit_bytes,
         repository.config.pack_size_bytes as usize,
         std::thread::available_parallelism().map_or(1, usize::from),
-        options.read_concurrency,
+        (!source.is_one_file()).then_some(options.read_concurrency),
     );
     session.limit_packs(budget.pack_bytes);
     let session = session;
@@ -265,7 +282,13 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
     let mut parent = parent;
     let mut tries = 1;
     loop {
-        let outcome = attempt(&session, source, options, parent.as_ref(), &Run { begun, started, budget }, monitor, cancel)?;
+        let outcome = attempt(&session, source, options, parent.as_ref(), &Run { begun, started, budget, superseded: &superseded }, monitor, cancel)?;
+        if outcome.unconfirmed.is_none() && !options.dry_run {
+            let by = outcome.snapshot.or(outcome.parent);
+            let superseded = superseded.into_inner().unwrap_or_else(PoisonError::into_inner);
+            super::edit::supersede(repository, &superseded, by)?;
+            return Ok(outcome);
+        }
         let was_swept = matches!(outcome.unconfirmed, Some(RepositoryError::Swept(_)));
         if !was_swept || tries == TRIES_MAX || !source.can_be_read_again() {
             return Ok(outcome);
@@ -278,10 +301,12 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
 }
 
 /// What all passes over the source have in common.
-struct Run {
+struct Run<'a> {
     begun: Time,
     started: Duration,
     budget: Budget,
+    /// Partial snapshots that the final one takes the place of.
+    superseded: &'a Mutex<Vec<StoredSnapshot>>,
 }
 
 /// One pass over the source, up to a snapshot and its post-check.
@@ -290,14 +315,58 @@ fn attempt(
     source: &dyn Source,
     options: &BackupOptions,
     parent: Option<&StoredSnapshot>,
-    run: &Run,
+    run: &Run<'_>,
     monitor: &dyn Monitor,
     cancel: &Cancel,
 ) -> Result<BackupOutcome> {
     let (repository, paths) = (session.repository(), source.paths());
     let (begun, started) = (run.begun, run.started);
     let host = &*repository.host;
-    let shared = Shared { session, options, monitor, cancel, tally: Tally::default(), failure: Mutex::default(), stop: AtomicBool::new(false) };
+    let mut tags = options.tags.clone();
+    tags.sort_unstable();
+    tags.dedup();
+    let record = |root: TreeId, status: Status, Counts { summary, missing, .. }: Counts| -> Result<Snapshot> {
+        let (sequence, predecessor) = session.chain()?;
+        Ok(Snapshot {
+            begun,
+            ended: host.now(),
+            host: options.host.clone(),
+            user: options.user.clone(),
+            source: options.source.clone(),
+            paths: paths.clone(),
+            tags: tags.clone(),
+            root,
+            parent: parent.map(|stored| stored.id),
+            writer: options.writer.clone(),
+            sequence,
+            predecessor,
+            original: None,
+            summary,
+            status,
+            missing,
+            program: options.program.clone(),
+            pinned: None,
+        })
+    };
+    let tally = Tally::default();
+    let put_checkpoint = |root: TreeId| -> Result<()> {
+        let put = session.checkpoint(&record(root, Status::Partial, tally.add(|_| {}))?)?;
+        let mut superseded = run.superseded.lock().unwrap_or_else(PoisonError::into_inner);
+        super::edit::supersede(repository, &superseded, Some(put.id))?;
+        *superseded = vec![put];
+        Ok(())
+    };
+    let shared = Shared {
+        session,
+        options,
+        monitor,
+        cancel,
+        tally: &tally,
+        checkpoints: Checkpoints::new(options.checkpoint_every.filter(|_| !options.dry_run), run.budget.readers),
+        put_checkpoint: &put_checkpoint,
+        failure: Mutex::default(),
+        stop: AtomicBool::new(false),
+    };
 
     shared.tally.add(|counts| counts.missing = options.missing_before);
     let root = walker::run(&shared, run.budget, source, parent);
@@ -329,30 +398,8 @@ fn attempt(
     };
     let skipped = options.skip_if_unchanged && parent.is_some_and(|stored| stored.snapshot.root == root);
     if !options.dry_run && !skipped {
-        let (sequence, predecessor) = session.chain()?;
-        let mut tags = options.tags.clone();
-        tags.sort_unstable();
-        tags.dedup();
-        let snapshot = Snapshot {
-            begun,
-            ended: host.now(),
-            host: options.host.clone(),
-            user: options.user.clone(),
-            source: options.source.clone(),
-            paths,
-            tags,
-            root,
-            parent: outcome.parent,
-            writer: options.writer.clone(),
-            sequence,
-            predecessor,
-            original: None,
-            summary,
-            status: if outcome.is_incomplete() { Status::Incomplete } else { Status::Complete },
-            missing,
-            program: options.program.clone(),
-            pinned: None,
-        };
+        let status = if outcome.is_incomplete() { Status::Incomplete } else { Status::Complete };
+        let snapshot = record(root, status, Counts { summary, missing, ..Counts::default() })?;
         let committed = session.commit(&snapshot, outcome.parent)?;
         outcome.snapshot = Some(committed.id);
         outcome.unconfirmed = committed.unconfirmed;

@@ -21,7 +21,7 @@ pub struct Place {
 /// The entry that stands for a snapshot's root.
 pub fn root_node(root: TreeId) -> Node {
     let metadata = Metadata::plain(NodeType::Directory, 0o755);
-    Node { name: Vec::new(), metadata, content: Content::Directory(root), changed_while_read: false, unknown: Vec::new() }
+    Node { name: Vec::new(), metadata, content: Content::Directory(root), changed_while_read: false, lost: false, unknown: Vec::new() }
 }
 
 /// The entry at `path` of a snapshot.

@@ -60,6 +60,21 @@ fn replace(session: &Session<'_>, old: &StoredSnapshot, mut new: Snapshot) -> Re
     Ok(committed.id)
 }
 
+/// Takes away partial snapshots whose place another one takes.
+pub(super) fn supersede(repository: &Repository, partial: &[StoredSnapshot], by: Option<ObjectId>) -> Result<()> {
+    if partial.is_empty() {
+        return Ok(());
+    }
+    for old in partial {
+        repository.put_control(ObjectKind::Forget, Sealed::Forget, &forget_record(repository, old, by).encode())?;
+    }
+    repository.store.barrier()?;
+    for old in partial {
+        super::forget::remove(repository, old.id)?;
+    }
+    repository.store.barrier().map_err(Into::into)
+}
+
 /// The record that a snapshot is removed on purpose, from which it can be put again.
 pub(super) fn forget_record(repository: &Repository, old: &StoredSnapshot, replaced_by: Option<ObjectId>) -> Forget {
     Forget {

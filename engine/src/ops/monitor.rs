@@ -1,5 +1,6 @@
 //! Whom an operation tells: counts, errors that do not stop it, and what became of each entry.
 
+use crate::format::id::ObjectId;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What became of an entry.
@@ -51,6 +52,9 @@ pub trait Monitor: Send + Sync {
 
     /// Something went wrong with one object, and the operation goes on.
     fn problem(&self, _path: &[u8], _what: &str) {}
+
+    /// An entry of a snapshot cannot be restored whole; of a directory, some or all of what is in it. For whoever wants to know of each.
+    fn affected(&self, _snapshot: ObjectId, _path: &[u8], _is_directory: bool) {}
 
     /// Something worth knowing that is no error.
     fn note(&self, _text: &str) {}

@@ -15,15 +15,27 @@ use crate::format::id::{ObjectId, hex};
 use crate::format::index::IndexedPack;
 use crate::format::layout::{ObjectKind, ObjectName};
 use crate::store::error::{RepositoryError, Result};
+use crate::store::load::BadBlocks;
 use crate::store::repository::{Repository, StoredSnapshot};
 use crate::store::reserve::RESERVE_BYTES;
 use crate::store::sweeps;
+pub(super) use ground::listed;
 use ground::{Bits, Ground};
 use mark::{Marks, Walk};
 use plan::{Limits, Plan, Use};
 use reblock::FreshKeys;
-use std::collections::BTreeSet;
+pub(super) use segments::put as put_segments;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
+
+/// What is known to be damaged: it goes, and what is good in it is moved.
+#[derive(Clone, Debug, Default)]
+pub struct Damaged {
+    /// Packs. What is in one whose table cannot be read is lost.
+    pub packs: HashSet<ObjectId>,
+    /// Blocks of them that do not open.
+    pub blocks: BadBlocks,
+}
 
 /// What decides about a prune.
 #[derive(Clone, Debug)]
@@ -38,6 +50,8 @@ pub struct PruneOptions {
     pub grace: Duration,
     /// Snapshots that count as gone: what a dry run of forgetting would take away.
     pub gone: Vec<ObjectId>,
+    /// What is damaged.
+    pub damaged: Damaged,
     /// Plan, and change nothing.
     pub dry_run: bool,
     /// How many packs are read or written at the same time.
@@ -54,6 +68,7 @@ impl Default for PruneOptions {
             time_max: None,
             grace: Duration::from_hours(24),
             gone: Vec::new(),
+            damaged: Damaged::default(),
             dry_run: false,
             threads: std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 4),
             host: String::new(),
@@ -207,6 +222,7 @@ fn prune_once(
     let mut ground = Ground::default();
     *listed = ground::listed(repository)?;
     ground.add(repository, listed, options.threads)?;
+    ground.take_unreadable(&options.damaged.packs);
     for (pack, error) in &ground.unreadable {
         monitor.problem(crate::store::load::pack_name(pack.kind, pack.id).path().as_bytes(), &error.to_string());
     }
@@ -215,8 +231,10 @@ fn prune_once(
     if let Some(lost) = marks.first_lost.filter(|_| has_changed(repository, listed).unwrap_or(true)) {
         return Err(RepositoryError::MissingChunk(hex(&lost[..8])));
     }
-    let needed = usage::choose_copies(&marks, &ground, repository, &swept)?;
-    let mut uses = usage::uses(repository, &ground, &marks, &needed, &swept, options.threads)?;
+    let needed = usage::choose_copies(&marks, &ground, repository, &swept, &options.damaged)?;
+    // What is damaged has no future, like what another sweeps.
+    let doomed = swept.iter().chain(&options.damaged.packs).copied().collect();
+    let mut uses = usage::uses(repository, &ground, &marks, &needed, &doomed, options.threads)?;
     usage::spare_running(repository, &ground, &mut uses, &ended, options.grace.as_secs())?;
     let limits = Limits {
         unused_percent_max: options.unused_percent_max,

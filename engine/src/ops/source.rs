@@ -137,6 +137,12 @@ pub trait Source: Send + Sync {
 
     /// What is backed up, as absolute paths, for the snapshot record.
     fn paths(&self) -> Vec<Vec<u8>>;
+
+    /// Whether there is one file to read, from its beginning to its end.
+    fn is_one_file(&self) -> bool {
+        false
+    }
+
     /// Whether it can be walked and read once more. A stream cannot.
     fn can_be_read_again(&self) -> bool {
         true

@@ -3,12 +3,15 @@
 use super::browse::{Descend, Place, root_node, walk};
 use super::monitor::Cancel;
 use super::walk::extents_of;
+use crate::format::index::IndexedPack;
 use crate::format::layout::ObjectKind;
-use crate::format::node::{Extent, NodeType};
+use crate::format::node::{Extent, NodeType, Time};
 use crate::format::pack::PackKind;
 use crate::store::error::Result;
+use crate::store::ledger::{Ledger, Proof};
 use crate::store::repository::{Repository, StoredSnapshot};
 use std::collections::HashSet;
+use std::time::Duration;
 
 /// Sizes of the objects in the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +45,78 @@ pub struct ContentStats {
     pub unique_bytes: u64,
     /// Distinct chunks.
     pub unique_chunks: u64,
+}
+
+/// How long ago the bytes of packs were last read and found good, by this machine's ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProofStats {
+    /// Bytes of all packs.
+    pub bytes: u64,
+    /// Bytes that were not proved within the asked time; those that never were are among them.
+    pub unproved_bytes: u64,
+    /// Bytes that were never proved from here.
+    pub never_proved_bytes: u64,
+    /// The byte that nobody read for the longest time; `None` if there are no packs.
+    pub oldest: Option<OldestByte>,
+}
+
+/// What is known of the byte that nobody read for the longest time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OldestByte {
+    /// It lies in a pack that was found damaged.
+    Damaged,
+    /// It was never proved from here.
+    NeverProved {
+        /// When it was first seen.
+        seen: Time,
+        /// How long ago that is.
+        age: Duration,
+    },
+    /// It was proved.
+    Proved {
+        /// When that was last.
+        at: Time,
+        /// How long ago that is.
+        age: Duration,
+    },
+}
+
+/// Asks the ledger about all packs that there are. Nothing is read and nothing written.
+pub fn proof_stats(repository: &Repository, within: Duration) -> Result<ProofStats> {
+    let mut packs = Vec::new();
+    for (kind, object) in [(PackKind::Meta, ObjectKind::MetaPack), (PackKind::Data, ObjectKind::DataPack)] {
+        packs.extend(repository.store.list(object)?.into_iter().map(|(id, length)| IndexedPack { id, kind, length }));
+    }
+    let now = repository.host.now().seconds;
+    let proofs = Ledger::open(repository).look(packs.iter());
+    let mut stats = ProofStats::default();
+    let mut oldest: Option<Proof> = None;
+    for pack in &packs {
+        let Some(proof) = proofs.get(&pack.id).copied() else { continue };
+        stats.bytes += pack.length;
+        if proof.proved.is_none() {
+            stats.never_proved_bytes += pack.length;
+        }
+        if proof.proved.is_none_or(|proved| age(now, proved) > within) {
+            stats.unproved_bytes += pack.length;
+        }
+        if oldest.is_none_or(|oldest| proof.since() < oldest.since()) {
+            oldest = Some(proof);
+        }
+    }
+    stats.oldest = oldest.map(|proof| {
+        let (then, age) = (Time { seconds: proof.since(), nanoseconds: 0 }, age(now, proof.since()));
+        match proof.proved {
+            Some(_) => OldestByte::Proved { at: then, age },
+            None if proof.is_doubted() => OldestByte::Damaged,
+            None => OldestByte::NeverProved { seen: then, age },
+        }
+    });
+    Ok(stats)
+}
+
+fn age(now: i64, then: i64) -> Duration {
+    Duration::from_secs(u64::try_from(now.saturating_sub(then)).unwrap_or(0))
 }
 
 /// Sums over the store's listings and the packs' tables.

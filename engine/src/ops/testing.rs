@@ -4,13 +4,14 @@
 pub mod memory_target;
 
 use crate::format::compress::Compression;
+use crate::format::contents::store_extents;
 use crate::format::id::{ObjectId, TreeId};
 use crate::format::keys::Key;
 use crate::format::node::{Content, Extent, Metadata, Node, NodeType, Time};
 use crate::format::pack::PackKind;
 use crate::format::slot::Secret;
 use crate::format::snapshot::{Snapshot, Status, Summary};
-use crate::format::tree::{DirectoryBuilder, store_extents};
+use crate::format::tree::DirectoryBuilder;
 use crate::store::error::Result;
 use crate::store::host::SystemHost;
 use crate::store::memory::MemoryStore;
@@ -69,8 +70,8 @@ impl<'r> Builder<'r> {
         let mut metadata = Metadata::plain(NodeType::File, 0o640);
         metadata.mtime = Time { seconds: 1_000_000, nanoseconds: 5 };
         metadata.size = extents.iter().map(Extent::length).sum();
-        let content = store_extents(extents, &mut |bytes: Vec<u8>| self.session.store_tree(&bytes)).unwrap();
-        Node { name: name.as_bytes().to_vec(), metadata, content, changed_while_read: false, unknown: Vec::new() }
+        let content = store_extents(&extents, &mut |bytes: Vec<u8>| self.session.store_tree(&bytes)).unwrap();
+        Node { name: name.as_bytes().to_vec(), metadata, content, changed_while_read: false, lost: false, unknown: Vec::new() }
     }
 
     /// A file of pieces.
@@ -109,14 +110,14 @@ impl<'r> Builder<'r> {
     pub fn directory_of(name: &str, tree: TreeId) -> Node {
         let mut metadata = Metadata::plain(NodeType::Directory, 0o750);
         metadata.mtime = Time { seconds: 2_000_000, nanoseconds: 6 };
-        Node { name: name.as_bytes().to_vec(), metadata, content: Content::Directory(tree), changed_while_read: false, unknown: Vec::new() }
+        Node { name: name.as_bytes().to_vec(), metadata, content: Content::Directory(tree), changed_while_read: false, lost: false, unknown: Vec::new() }
     }
 
     /// A symbolic link.
     pub fn symlink(name: &str, target: &str) -> Node {
         let mut metadata = Metadata::plain(NodeType::Symlink, 0o777);
         metadata.link_target = target.as_bytes().to_vec();
-        Node { name: name.as_bytes().to_vec(), metadata, content: Content::None, changed_while_read: false, unknown: Vec::new() }
+        Node { name: name.as_bytes().to_vec(), metadata, content: Content::None, changed_while_read: false, lost: false, unknown: Vec::new() }
     }
 
     /// Ends the session with a snapshot of `root`.

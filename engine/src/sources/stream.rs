@@ -103,6 +103,10 @@ impl Source for StreamSource {
         vec![self.names.iter().flat_map(|name| [&b"/"[..], name]).flatten().copied().collect()]
     }
 
+    fn is_one_file(&self) -> bool {
+        true
+    }
+
     fn can_be_read_again(&self) -> bool {
         false
     }

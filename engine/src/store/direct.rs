@@ -72,6 +72,21 @@ impl DirectWriter {
         Ok(true)
     }
 
+    /// Writes `bytes` to a file of its own in `folder`, syncs it, and lets it change places with `target`, which must be there: a rename would bring back
+    /// what somebody deleted meanwhile. Error of kind `InvalidInput` or `Unsupported`: this file system cannot do that.
+    pub(super) fn exchange(&self, folder: &Path, target: &Path, bytes: &[u8]) -> io::Result<()> {
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        let path: PathBuf = folder.join(format!("{name}.{}-{number}", std::process::id()));
+        fs::create_dir_all(folder)?;
+        let file = File::create_new(&path)?;
+        let _temporary = Temporary(Some(&path));
+        file.write_all_at(bytes, 0)?;
+        file.sync_all()?;
+        rustix::fs::renameat_with(rustix::fs::CWD, &path, rustix::fs::CWD, target, rustix::fs::RenameFlags::EXCHANGE)?;
+        Ok(())
+    }
+
     /// Whether all pieces were accepted as direct writes.
     fn pieces(&self, file: &File, bytes: &[u8]) -> io::Result<bool> {
         let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -120,6 +135,18 @@ mod tests {
         let target = room.path().join("file").join("object");
         assert!(DirectWriter::default().write(room.path(), &target, &[1; 10_000]).is_err() || !target.exists());
         assert_eq!(fs::read_dir(room.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn only_what_is_there_is_exchanged() {
+        let room = tempfile::tempdir().unwrap();
+        let (folder, target) = (room.path().join("tmp"), room.path().join("object"));
+        let writer = DirectWriter::default();
+        assert_eq!(writer.exchange(&folder, &target, b"new").unwrap_err().kind(), io::ErrorKind::NotFound);
+        fs::write(&target, "old and longer").unwrap();
+        writer.exchange(&folder, &target, b"new").unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"new");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "the old bytes are gone");
     }
 
     #[test]

@@ -43,6 +43,11 @@ impl StoreError {
         Self { kind, object: object.to_string(), reason: reason.to_string() }
     }
 
+    /// Whether this speaks of one object, which is gone or damaged, and not of the store.
+    pub fn is_about_one_object(&self) -> bool {
+        matches!(self.kind, StoreErrorKind::Missing | StoreErrorKind::Corrupt)
+    }
+
     /// An error of the system on `object`.
     pub fn from_io(object: impl ToString, error: &std::io::Error) -> Self {
         Self::new(kind_of_io(error.kind()), object, error)
@@ -168,7 +173,7 @@ impl RepositoryError {
         match self {
             Self::MissingChunk(_) => true,
             Self::Format { error, .. } => !matches!(error, FormatError::Unsupported { .. } | FormatError::UnknownCritical(_) | FormatError::UnknownEpoch(_)),
-            Self::Store(error) => matches!(error.kind, StoreErrorKind::Missing | StoreErrorKind::Corrupt),
+            Self::Store(error) => error.is_about_one_object(),
             _ => false,
         }
     }

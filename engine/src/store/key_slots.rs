@@ -2,9 +2,10 @@
 
 use super::Store;
 use super::error::{RepositoryError, Result};
+use super::healed::get_checked;
 use super::host::Host;
 use super::opening::slots;
-use super::repository::{Repository, get_checked, put_named};
+use super::repository::{Repository, put_named};
 use crate::format::config::Config;
 use crate::format::control::{self, SealedBy};
 use crate::format::id::ObjectId;

@@ -1,8 +1,11 @@
-//! Loads what packs hold: tables, blocks, trees and chunks, each checked and opened; small caches in memory.
+//! Loads what packs hold: tables, blocks, trees and chunks, each checked and opened, from a mended pack where need be; small caches in memory.
+
+mod mend;
 
 use super::StoreErrorKind;
 use super::cache::Cached;
 use super::error::{RepositoryError, Result, StoreError};
+use super::healed::Remedy;
 use super::repository::Repository;
 use crate::format::FormatError;
 use crate::format::error::Result as FormatResult;
@@ -12,16 +15,16 @@ use crate::format::layout::{ObjectKind, ObjectName};
 use crate::format::pack::{self, END_LENGTH, End, Geometry, PackKind, Table};
 use crate::format::seal::SealKey;
 use crate::format::tree::TreeNode;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Bytes from the end of a pack that are read at once: footer and table of most packs.
-const SUFFIX: u64 = 64 * 1024;
 /// Tables held in memory, in bytes.
 const TABLES_BYTES: usize = 8 << 20;
 /// Opened blocks of trees held in memory, in bytes.
 const BLOCKS_BYTES: usize = 8 << 20;
+/// Packs that had to be mended held in memory, in bytes; at least one.
+const SOUND_BYTES: usize = 16 << 20;
 
 /// A pack whose table was opened.
 #[derive(Debug)]
@@ -111,11 +114,23 @@ pub struct Loader {
     tables: Mutex<Recent<ObjectId, Arc<PackTable>>>,
     blocks: Mutex<OpenedBlocks>,
     keys: Mutex<HashMap<Vec<u8>, SealKey>>,
+    /// Packs that could not be read as they are: mended, or found beyond that.
+    sound: Mutex<SoundPacks>,
+    /// Those that were read only by some remedy.
+    mended: Mutex<BTreeMap<ObjectName, Remedy>>,
 }
+
+type SoundPacks = Recent<ObjectId, Option<Arc<Vec<u8>>>>;
 
 impl Default for Loader {
     fn default() -> Self {
-        Self { tables: Mutex::new(Recent::new(TABLES_BYTES)), blocks: Mutex::new(Recent::new(BLOCKS_BYTES)), keys: Mutex::default() }
+        Self {
+            tables: Mutex::new(Recent::new(TABLES_BYTES)),
+            blocks: Mutex::new(Recent::new(BLOCKS_BYTES)),
+            keys: Mutex::default(),
+            sound: Mutex::new(Recent::new(SOUND_BYTES)),
+            mended: Mutex::default(),
+        }
     }
 }
 
@@ -126,34 +141,6 @@ pub fn in_block(pack: &PackTable, block: usize, error: FormatError) -> Repositor
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Footer and table box, read from the end of the pack, and the table; by the pack's header if the pack does not open by what the end says.
-fn read_table(repository: &Repository, name: &ObjectName, pack: &IndexedPack) -> Result<(Geometry, Vec<u8>, Table)> {
-    let length = pack.length;
-    if length < pack::PACK_LENGTH_MIN {
-        return Err(RepositoryError::format(name, FormatError::Truncated));
-    }
-    let store = &*repository.store;
-    let start = length.saturating_sub(SUFFIX);
-    let suffix = store.get_range(name, start..length)?;
-    let open = |end, bytes: &[u8]| -> Result<(Geometry, Vec<u8>, Table)> {
-        let geometry = Geometry::decode_end(bytes, end, pack.kind, length).map_err(RepositoryError::of(name))?;
-        let boxed = match geometry.table_offset.checked_sub(start) {
-            Some(offset) => suffix[offset as usize..(geometry.table_end() - start) as usize].to_vec(),
-            None => store.get_range(name, geometry.table_offset..geometry.table_end())?,
-        };
-        let table = pack::open_table(&repository.keys, &geometry, &boxed).map_err(RepositoryError::of(name))?;
-        Ok((geometry, boxed, table))
-    };
-    match open(End::Footer, &suffix[suffix.len() - END_LENGTH..]) {
-        // Unknown numbers and epochs too: anybody can put the hash of an end right, and its numbers are proven only by the table they are sealed with.
-        Err(error @ RepositoryError::Format { .. }) => {
-            let header = store.get_range(name, 0..END_LENGTH as u64)?;
-            open(End::Header, &header).map_err(|_| error)
-        }
-        other => other,
-    }
 }
 
 impl Loader {
@@ -168,19 +155,26 @@ impl Loader {
             let geometry = Geometry::decode_end(end, End::Footer, pack.kind, pack.length).ok()?;
             pack::open_table(&repository.keys, &geometry, boxed).ok()
         });
+        let mut length = pack.length;
         let table = match cached {
             Some(table) => table,
             None => {
-                let (geometry, boxed, table) = read_table(repository, &name, pack).inspect_err(|error| repository.note(error))?;
+                let (geometry, boxed, table) = self.sound_table(repository, &name, pack).inspect_err(|error| repository.note(error))?;
+                length = geometry.pack_length;
                 let entry = [&geometry.footer()[..], &boxed].concat();
                 repository.cache.put(&repository.keys, Cached::Table, &[(name, &entry)]);
                 table
             }
         };
         let bytes = table.chunks.len() * size_of::<pack::ChunkRow>() + table.blocks.len() * size_of::<pack::BlockRow>();
-        let table = Arc::new(PackTable { id: pack.id, kind: pack.kind, length: pack.length, table });
+        let table = Arc::new(PackTable { id: pack.id, kind: pack.kind, length, table });
         lock(&self.tables).put(pack.id, table.clone(), bytes);
         Ok(table)
+    }
+
+    /// The table of a pack as it is in the store now, or is mended from what is there; whatever memory and cache know.
+    pub fn table_in_store(&self, repository: &Repository, pack: &IndexedPack) -> Result<Table> {
+        self.sound_table(repository, &pack_name(pack.kind, pack.id), pack).map(|(_, _, table)| table).inspect_err(|error| repository.note(error))
     }
 
     fn place(&self, repository: &Repository, kind: PackKind, name: &[u8; 32], usable: &dyn Fn(&ObjectId) -> bool, bad: &BadBlocks) -> Result<Option<Place>> {
@@ -227,16 +221,29 @@ impl Loader {
     }
 
     fn must_place_among(&self, repository: &Repository, kind: PackKind, name: &[u8; 32], usable: &dyn Fn(&ObjectId) -> bool, bad: &BadBlocks) -> Result<Place> {
+        let place = self.place_among(repository, kind, name, usable, bad)?;
+        place.ok_or_else(|| RepositoryError::MissingChunk(crate::format::id::hex(&name[..8])))
+    }
+
+    /// Where a chunk lies in a pack that is `usable`, apart from damaged blocks; when the index does not know, all packs are asked.
+    pub(crate) fn place_among(
+        &self,
+        repository: &Repository,
+        kind: PackKind,
+        name: &[u8; 32],
+        usable: &dyn Fn(&ObjectId) -> bool,
+        bad: &BadBlocks,
+    ) -> Result<Option<Place>> {
         if let Some(place) = self.place(repository, kind, name, usable, bad)? {
-            return Ok(place);
+            return Ok(Some(place));
         }
         if repository.lookup.scan(repository)?
             && let Some(place) = self.place(repository, kind, name, usable, bad)?
         {
-            return Ok(place);
+            return Ok(Some(place));
         }
         // Another thread may have scanned meanwhile.
-        self.place(repository, kind, name, usable, bad)?.ok_or_else(|| RepositoryError::MissingChunk(crate::format::id::hex(&name[..8])))
+        self.place(repository, kind, name, usable, bad)
     }
 
     fn key(&self, repository: &Repository, pack: &PackTable, number: u16) -> FormatResult<SealKey> {
@@ -272,12 +279,15 @@ impl Loader {
             .map_err(|error| RepositoryError::format(format!("{} block {block}", pack.name()), error))
     }
 
-    /// Reads and opens one block.
+    /// Reads and opens one block; if it is damaged, of the pack mended.
     pub fn block(&self, repository: &Repository, pack: &PackTable, block: usize) -> Result<Vec<u8>> {
         let row = &pack.table.blocks[block];
-        let mut boxed = repository.store.get_range(&pack.name(), row.offset..row.offset + u64::from(row.box_length))?;
         let mut out = Vec::with_capacity(row.plain_length as usize);
-        self.open_block(repository, pack, block, &mut boxed, &mut out)?;
+        let read = repository.store.get_range(&pack.name(), row.offset..row.offset + u64::from(row.box_length)).map_err(RepositoryError::from);
+        match read.and_then(|mut boxed| self.open_block(repository, pack, block, &mut boxed, &mut out)) {
+            Err(error) if error.is_damage() => self.mended_block(repository, pack, block, &mut out).ok_or(error)?,
+            opened => opened?,
+        }
         Ok(out)
     }
 
@@ -361,8 +371,14 @@ mod tests {
         let secrets = [(Secret::KeyFile(Key([9; 32])), "test")];
         let repository = Repository::init(store.clone(), Arc::new(SystemHost::default()), &secrets, &InitOptions::default(), None).unwrap();
         let session = Session::begin(&repository, "here", Compression::default()).unwrap();
-        let entry =
-            Node { name: b"a".to_vec(), metadata: Metadata::plain(NodeType::File, 0), content: Content::None, changed_while_read: false, unknown: Vec::new() };
+        let entry = Node {
+            name: b"a".to_vec(),
+            metadata: Metadata::plain(NodeType::File, 0),
+            content: Content::None,
+            changed_while_read: false,
+            lost: false,
+            unknown: Vec::new(),
+        };
         let node = TreeNode::Directory(vec![entry]);
         let tree = session.store_tree(&node.encode()).unwrap();
         session.finish().unwrap();

@@ -5,7 +5,7 @@ use crate::format::id::ObjectId;
 use crate::format::layout::{ObjectKind, ObjectName};
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Objects in a map.
@@ -14,6 +14,8 @@ pub struct MemoryStore {
     objects: Mutex<BTreeMap<ObjectName, Vec<u8>>>,
     /// Ranges that were read so far.
     pub ranges: AtomicUsize,
+    /// Whether [`Store::replace`] works; it begins with no.
+    pub replaces: AtomicBool,
 }
 
 impl MemoryStore {
@@ -49,7 +51,10 @@ impl Store for MemoryStore {
     }
 
     fn list(&self, kind: ObjectKind) -> Result<Vec<(ObjectId, u64)>, StoreError> {
-        Ok(self.objects().iter().filter(|(name, _)| name.kind == kind).map(|(name, bytes)| (name.id, bytes.len() as u64)).collect())
+        // A healed copy comes behind its original, and so its length counts.
+        let lengths: BTreeMap<ObjectId, u64> =
+            self.objects().iter().filter(|(name, _)| name.kind == kind).map(|(name, bytes)| (name.id, bytes.len() as u64)).collect();
+        Ok(lengths.into_iter().collect())
     }
 
     fn stat(&self, name: &ObjectName) -> Result<Option<u64>, StoreError> {
@@ -57,7 +62,20 @@ impl Store for MemoryStore {
     }
 
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
-        self.objects().remove(name);
+        let mut objects = self.objects();
+        objects.remove(name);
+        name.healed().map(|healed| objects.remove(&healed));
+        Ok(())
+    }
+
+    fn replace(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StoreError> {
+        if !self.replaces.load(Ordering::Relaxed) {
+            return Err(StoreError::new(StoreErrorKind::Unsupported, name, "this store was told not to replace"));
+        }
+        match self.objects().get_mut(name) {
+            Some(old) => *old = bytes.to_vec(),
+            None => return Err(StoreError::new(StoreErrorKind::Missing, name, "no such object")),
+        }
         Ok(())
     }
 

@@ -3,8 +3,10 @@
 pub mod cache;
 mod direct;
 pub mod error;
+pub mod healed;
 pub mod host;
 pub mod key_slots;
+pub mod ledger;
 pub mod load;
 pub mod location;
 pub mod lookup;
@@ -13,6 +15,7 @@ pub(crate) mod needs;
 mod opening;
 pub(crate) mod post_check;
 pub mod protocol;
+pub mod remote;
 pub mod repository;
 pub mod reserve;
 pub mod run;
@@ -54,14 +57,27 @@ pub trait Store: Send + Sync {
         Ok(())
     }
 
-    /// All objects of a kind with their lengths in bytes, in no order. A kind without objects is an empty list.
+    /// All objects of a kind with their lengths in bytes, in no order, each once. A kind without objects is an empty list. An object of which only a
+    /// healed copy is there is listed too, and where there is one its length counts.
     fn list(&self, kind: ObjectKind) -> Result<Vec<(ObjectId, u64)>, StoreError>;
 
-    /// Length in bytes; `None` if there is no such object.
+    /// Length in bytes of exactly this copy; `None` if it is not there. An object of which only a healed copy is there is none: who relies on it
+    /// newly, or lets another copy go for it, would rely on what a sweeper may delete any time (SPEC chapter 15).
     fn stat(&self, name: &ObjectName) -> Result<Option<u64>, StoreError>;
 
-    /// Removes an object; one that is not there is no error.
+    /// Removes an object and its healed copy; one that is not there is no error.
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError>;
+
+    /// Puts `bytes` in the place of an object in one step: readers see the old bytes or the new ones. Never brings back an object that is gone:
+    /// that is an error of kind [`StoreErrorKind::Missing`]. A store that cannot promise this says [`StoreErrorKind::Unsupported`].
+    fn replace(&self, name: &ObjectName, _bytes: &[u8]) -> Result<(), StoreError> {
+        Err(StoreError::new(StoreErrorKind::Unsupported, name, "this store cannot replace objects"))
+    }
+
+    /// Whether the objects lie on disks that nobody else guards against rot.
+    fn is_disk(&self) -> bool {
+        false
+    }
 
     /// Takes an object that somebody else put for one of ours: the next barrier makes it outlive a power cut, too.
     fn adopt(&self, name: &ObjectName);
@@ -103,4 +119,9 @@ pub trait Store: Send + Sync {
 
     /// Makes the folders of a new repository, durably. Refuses a place that holds something else.
     fn prepare(&self) -> Result<(), StoreError>;
+
+    /// Makes folders of an existing repository that got lost, durably.
+    fn make_folders(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }

@@ -1,8 +1,9 @@
 //! What opening a repository reads first: which slots there are, and which configuration counts (SPEC chapters 7 and 9).
 
+use super::Store;
 use super::error::{RepositoryError, Result};
-use super::repository::{InitOptions, get_checked};
-use super::{Store, StoreError, StoreErrorKind};
+use super::healed::get_checked;
+use super::repository::InitOptions;
 use crate::format::FormatError;
 use crate::format::config::{Config, UNKNOWN_NUMBERS};
 use crate::format::control;
@@ -10,6 +11,7 @@ use crate::format::id::ObjectId;
 use crate::format::keys::KeyRing;
 use crate::format::layout::{ObjectKind, ObjectName};
 use crate::format::node::Time;
+use crate::format::parity::ParityScheme;
 use crate::format::seal::{Cipher, Sealed};
 use crate::format::slot::{self, SLOTS_MAX, Slot};
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,17 +45,13 @@ pub(super) fn slots(store: &dyn Store) -> Result<(BTreeMap<ObjectId, Slot>, Vec<
                     damaged = None;
                     break;
                 }
-                Err(RepositoryError::Store(error)) if !is_about_one_object(&error) => return Err(error.into()),
+                Err(RepositoryError::Store(error)) if !error.is_about_one_object() => return Err(error.into()),
                 Err(error) => damaged = Some(error),
             }
         }
         left_out.extend(damaged);
     }
     Ok((found, left_out))
-}
-
-fn is_about_one_object(error: &StoreError) -> bool {
-    matches!(error.kind, StoreErrorKind::Missing | StoreErrorKind::Corrupt)
 }
 
 /// What the configurations of a repository come to.
@@ -94,7 +92,7 @@ pub(super) fn read_configs(store: &dyn Store, keys: &KeyRing) -> Result<Configs>
                     best = Some((epoch, config.sequence, id, config));
                 }
             }
-            Err(RepositoryError::Store(error)) if !is_about_one_object(&error) => return Err(error.into()),
+            Err(RepositoryError::Store(error)) if !error.is_about_one_object() => return Err(error.into()),
             Err(error) => {
                 if let RepositoryError::Format { object, error: reason } = &error
                     && !error.is_damage()
@@ -120,6 +118,7 @@ pub(super) fn read_configs(store: &dyn Store, keys: &KeyRing) -> Result<Configs>
                 created: Time::default(),
                 write_features: Vec::new(),
                 cipher: Cipher::default(),
+                parity: ParityScheme::None,
                 pack_size_bytes: InitOptions::default().pack_size_bytes,
                 sequence: 0,
             }

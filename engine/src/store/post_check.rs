@@ -1,10 +1,11 @@
 //! Drives the rules of a writer over the store, from the snapshot that was put to its confirmation.
 
 use super::error::{RepositoryError, Result};
+use super::healed::get_checked;
 use super::load::pack_name;
 use super::needs::packs_needed;
 use super::protocol::{Rules, Writer, WriterAnswer, WriterCall};
-use super::repository::{Repository, get_checked, put_named};
+use super::repository::{Repository, put_named};
 use super::{StoreError, StoreErrorKind};
 use crate::format::id::{ObjectId, TreeId};
 use crate::format::index::IndexedPack;

@@ -2,6 +2,7 @@
 
 use super::cache::{Cache, Cached};
 use super::error::{RepositoryError, Result};
+use super::healed::get_checked;
 use super::host::Host;
 use super::key_slots::put_slot;
 use super::load::Loader;
@@ -15,6 +16,7 @@ use crate::format::id::{ObjectId, RepositoryId};
 use crate::format::index::Segment;
 use crate::format::keys::{Key, KeyRing};
 use crate::format::layout::{ObjectKind, ObjectName};
+use crate::format::parity::ParityScheme;
 use crate::format::seal::{Cipher, Sealed};
 use crate::format::slot::{Argon2Cost, Secret};
 use crate::format::snapshot::{Forget, Snapshot};
@@ -27,6 +29,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct InitOptions {
     /// Cipher for blocks.
     pub cipher: Cipher,
+    /// Parity of packs; `None`: where the store is a disk, which may rot.
+    pub parity: Option<ParityScheme>,
     /// Size of data packs in bytes.
     pub pack_size_bytes: u64,
     /// Host name, for the labels of key slots.
@@ -35,7 +39,7 @@ pub struct InitOptions {
 
 impl Default for InitOptions {
     fn default() -> Self {
-        Self { cipher: Cipher::default(), pack_size_bytes: 16 << 20, host: String::new() }
+        Self { cipher: Cipher::default(), parity: None, pack_size_bytes: 16 << 20, host: String::new() }
     }
 }
 
@@ -102,12 +106,6 @@ pub(crate) fn put_named(store: &dyn Store, kind: ObjectKind, bytes: Vec<u8>) -> 
     Ok(id)
 }
 
-/// Reads a whole object and checks it against its name; a healed copy beside it is the readers' second try (SPEC chapter 2).
-pub(crate) fn get_checked(store: &dyn Store, name: &ObjectName) -> Result<Vec<u8>> {
-    let bytes = store.get(name)?;
-    if object_id(&bytes) == name.id { Ok(bytes) } else { Err(RepositoryError::format(name, FormatError::WrongName)) }
-}
-
 impl Repository {
     /// Makes a repository in an empty place and opens it; each secret gets a key slot with its label.
     pub fn init(store: Arc<dyn Store>, host: Arc<dyn Host>, secrets: &[(Secret, &str)], options: &InitOptions, cache_base: Option<&Path>) -> Result<Self> {
@@ -132,6 +130,7 @@ impl Repository {
             created: host.now(),
             write_features: Vec::new(),
             cipher: options.cipher,
+            parity: options.parity.unwrap_or(if store.is_disk() { ParityScheme::ReedSolomon } else { ParityScheme::None }),
             pack_size_bytes: options.pack_size_bytes,
             sequence: 1,
         };
@@ -228,6 +227,24 @@ impl Repository {
             left_out: Mutex::default(),
             unwritable: Mutex::default(),
         }
+    }
+
+    /// Puts a configuration where none opens; whether that was so. Ciphers and sizes are those of a new repository: they are no part of reading.
+    ///
+    /// # Errors
+    /// If something else than a missing configuration keeps this program from writing.
+    pub(crate) fn put_missing_config(&mut self, dry_run: bool) -> Result<bool> {
+        if self.config.sequence != 0 {
+            return Ok(false);
+        }
+        if dry_run {
+            return Ok(true);
+        }
+        *lock(&self.unwritable) = None;
+        self.config = Config { created: self.host.now(), sequence: 1, ..self.config.clone() };
+        self.put_control(ObjectKind::Config, Sealed::Config, &self.config.encode(None))?;
+        self.store.barrier()?;
+        Ok(true)
     }
 
     /// Refuses to write where the repository asks of writers what this program does not know, and where keys were used that are newer than ours.

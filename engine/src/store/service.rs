@@ -7,7 +7,7 @@ use super::{Store, StoreError, StoreErrorKind};
 use crate::format::id::ObjectId;
 use crate::format::layout::{ObjectKind, ObjectName};
 use opendal::{ErrorKind, Operator};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -32,7 +32,7 @@ pub struct DirectoryStore {
     made_temporary: bool,
 }
 
-fn translate(object: impl ToString, error: &opendal::Error) -> StoreError {
+pub(super) fn translate(object: impl ToString, error: &opendal::Error) -> StoreError {
     let mut source = std::error::Error::source(error);
     let mut io_kind = None;
     while let Some(cause) = source {
@@ -54,6 +54,10 @@ fn translate(object: impl ToString, error: &opendal::Error) -> StoreError {
 
 /// What keeps an object from being read.
 fn unreadable(name: &ObjectName, error: &std::io::Error) -> StoreError {
+    // A disk that cannot read a sector is rot in one object, and no reason to give up the others.
+    if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) {
+        return StoreError::new(StoreErrorKind::Corrupt, name, "the disk cannot read all of it");
+    }
     match error.kind() {
         std::io::ErrorKind::UnexpectedEof => StoreError::new(StoreErrorKind::Corrupt, name, "the object is shorter than it should be"),
         kind => StoreError::new(kind_of_io(kind), name, kind),
@@ -84,9 +88,9 @@ impl DirectoryStore {
         Ok(Self { root, operator, runtime, direct: DirectWriter::default(), made_temporary, touched: Mutex::default() })
     }
 
-    /// Whether a repository may lie at `root`: its key folder is there.
+    /// Whether a repository may lie at `root`: one of its two key folders is there.
     pub fn holds_repository(root: &Path) -> bool {
-        root.join(ObjectKind::Key.folder()).is_dir()
+        [ObjectKind::Key, ObjectKind::KeyCopy].iter().any(|kind| root.join(kind.folder()).is_dir())
     }
 
     /// The directory.
@@ -194,6 +198,7 @@ impl Store for DirectoryStore {
 
     fn list(&self, kind: ObjectKind) -> Result<Vec<(ObjectId, u64)>, StoreError> {
         let mut found = Vec::new();
+        let mut healed = BTreeMap::new();
         for folder in kind.leaf_folders() {
             let path = self.root.join(&folder);
             let entries = match fs::read_dir(&path) {
@@ -206,12 +211,17 @@ impl Store for DirectoryStore {
                 let name = entry.file_name();
                 let Some(name) = name.to_str().and_then(|name| ObjectName::parse(&format!("{folder}{name}"))) else { continue };
                 match entry.metadata() {
+                    Ok(metadata) if name.is_healed => drop(healed.insert(name.id, metadata.len())),
                     Ok(metadata) => found.push((name.id, metadata.len())),
                     // Deleted since the listing began.
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                     Err(error) => return Err(StoreError::from_io(name, &error)),
                 }
             }
+        }
+        if !healed.is_empty() {
+            found.retain(|(id, _)| !healed.contains_key(id));
+            found.extend(healed);
         }
         Ok(found)
     }
@@ -225,13 +235,28 @@ impl Store for DirectoryStore {
     }
 
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
-        match self.runtime.block_on(self.operator.delete(&name.path())).map_err(|error| translate(name, &error)) {
-            // `fs` looks before it deletes: another program may have been faster.
-            Err(error) if error.kind != StoreErrorKind::Missing => return Err(error),
-            _ => {}
+        // The healed copy first: what is left of a delete that was cut short is the object that was listed.
+        for copy in name.healed().into_iter().chain([*name]) {
+            match fs::remove_file(self.root.join(copy.path())) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(StoreError::from_io(copy, &error)),
+                _ => {}
+            }
         }
         self.touch(name);
         Ok(())
+    }
+
+    fn replace(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StoreError> {
+        self.direct.exchange(&self.root.join(TEMPORARY), &self.root.join(name.path()), bytes).map_err(|error| match error.kind() {
+            std::io::ErrorKind::InvalidInput | std::io::ErrorKind::Unsupported => StoreError::new(StoreErrorKind::Unsupported, name, error),
+            _ => StoreError::from_io(name, &error),
+        })?;
+        self.touch(name);
+        Ok(())
+    }
+
+    fn is_disk(&self) -> bool {
+        true
     }
 
     fn adopt(&self, name: &ObjectName) {
@@ -306,6 +331,11 @@ impl Store for DirectoryStore {
             let reason = format!("the directory is not empty (it holds {})", path.display());
             return Err(StoreError::new(StoreErrorKind::Exists, self.location(), reason));
         }
+        self.make_folders()
+    }
+
+    fn make_folders(&self) -> Result<(), StoreError> {
+        let fail = |path: &Path, error: &std::io::Error| StoreError::from_io(path.display(), error);
         let mut folders: Vec<PathBuf> = vec![self.root.join(TEMPORARY)];
         folders.extend(ObjectKind::ALL.iter().flat_map(|kind| kind.leaf_folders()).map(|folder| self.root.join(folder)));
         for folder in &folders {

@@ -5,7 +5,7 @@ use super::load::pack_name;
 use super::needs::packs_needed;
 use super::post_check::{self, PackWriter};
 use super::protocol::{Rules, WriterAnswer};
-use super::repository::{Repository, object_id, put_named};
+use super::repository::{Repository, StoredSnapshot, object_id, put_named};
 use super::stages::{Stage, Stages};
 use crate::format::chunker::SINGLE_CHUNK_MAX;
 use crate::format::compress::Compression;
@@ -15,7 +15,7 @@ use crate::format::index::{IndexRow, IndexedPack, ROWS_MAX, Segment};
 use crate::format::keys::{KeyClass, SessionKey};
 use crate::format::layout::ObjectKind;
 use crate::format::pack::{CHUNKS_MAX, ChunkRow, CompressedBlock, PackBuilder, PackKind};
-use crate::format::seal::{Sealed, padded_length};
+use crate::format::seal::Sealed;
 use crate::format::snapshot::Snapshot;
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
@@ -103,6 +103,8 @@ pub struct Session<'r> {
     claims: [Mutex<HashSet<[u8; 32]>>; 2],
     packers: [Mutex<Option<PackBuilder>>; 2],
     puts: [Mutex<()>; 2],
+    /// Held by whoever has taken trees out of `trees` and not yet brought them into a pack.
+    trees_on_their_way: RwLock<()>,
     spare_pack: Mutex<Option<Vec<u8>>>,
     trees: Mutex<OpenBlock>,
     index: Mutex<Segment>,
@@ -154,6 +156,15 @@ impl<'r> Session<'r> {
     /// Begins a session for the host `writer`.
     pub fn begin(repository: &'r Repository, writer: &str, compression: Compression) -> Result<Self> {
         repository.check_writable()?;
+        Self::new(repository, writer, compression)
+    }
+
+    /// Begins a session that counts everything and writes nothing; for that the repository need not be writable.
+    pub fn begin_dry(repository: &'r Repository, writer: &str) -> Result<Self> {
+        Ok(Self { dry_run: true, ..Self::new(repository, writer, Compression::default())? })
+    }
+
+    fn new(repository: &'r Repository, writer: &str, compression: Compression) -> Result<Self> {
         let host = &*repository.host;
         let id = host.random();
         let mut writer_rules = PackWriter::begin(Rules::default(), repository.store.listings_are_late());
@@ -170,6 +181,7 @@ impl<'r> Session<'r> {
             claims: Default::default(),
             packers: Default::default(),
             puts: Default::default(),
+            trees_on_their_way: RwLock::default(),
             spare_pack: Mutex::default(),
             trees: Mutex::default(),
             index: Mutex::default(),
@@ -192,6 +204,11 @@ impl<'r> Session<'r> {
     /// Data packs are closed at `bytes` at the latest, whatever the repository's configuration says: two of them are held in memory.
     pub fn limit_packs(&mut self, bytes: usize) {
         self.pack_bytes_max = bytes;
+    }
+
+    /// What lies in these packs counts as absent.
+    pub fn refuse(&mut self, packs: impl IntoIterator<Item = ObjectId>) {
+        self.refused.get_mut().unwrap_or_else(PoisonError::into_inner).extend(packs);
     }
 
     /// Where the time went so far.
@@ -262,7 +279,9 @@ impl<'r> Session<'r> {
         if lock(&self.claims[side(kind)]).contains(name) {
             return Ok(false);
         }
-        if let Some(place) = self.repository.loader.known(self.repository, kind, name, &|pack| self.may_rely(pack))? {
+        let known = self.repository.loader.known(self.repository, kind, name, &|pack| self.may_rely(pack))?;
+        // What is damaged is no place to rely on, even if it can be mended: it is stored again.
+        if let Some(place) = known.filter(|place| self.repository.loader.remedy(&place.pack.name()).is_none()) {
             let pack = &place.pack;
             lock(&self.relied).entry(pack.id).or_insert(IndexedPack { id: pack.id, kind, length: pack.length });
             return Ok(false);
@@ -293,10 +312,12 @@ impl<'r> Session<'r> {
         };
         let full = {
             let mut packer = lock(&self.packers[side(kind)]);
-            let is_full = |open: &mut PackBuilder| open.estimated_length() + sealed.bytes.len() > target || open.chunks() + sealed.chunks.len() > CHUNKS_MAX;
+            let is_full = |open: &mut PackBuilder| open.estimated_length(sealed.bytes.len()) > target || open.chunks() + sealed.chunks.len() > CHUNKS_MAX;
             // The right to put is taken while the packer is held: at most one pack is on its way and one is being filled.
             let full = packer.take_if(is_full).map(|open| (open, self.stages.time(host, Stage::StoreWait, || lock(&self.puts[side(kind)]))));
-            packer.get_or_insert_with(|| PackBuilder::new(kind, self.id, key, self.pack_buffer(kind, target))).push(&sealed);
+            packer
+                .get_or_insert_with(|| PackBuilder::new(kind, self.id, key, self.pack_buffer(kind, target)).with_parity(repository.config.parity))
+                .push(&sealed);
             full
         };
         BOX.set(sealed.bytes);
@@ -310,6 +331,7 @@ impl<'r> Session<'r> {
     pub fn store_tree(&self, plain: &[u8]) -> Result<TreeId> {
         let id = self.repository.keys.name_tree(plain);
         if self.claim(PackKind::Meta, &id.0)? {
+            let _on_their_way = self.trees_on_their_way.read().unwrap_or_else(PoisonError::into_inner);
             let full = {
                 let mut open = lock(&self.trees);
                 open.push(id.0, plain);
@@ -333,8 +355,7 @@ impl<'r> Session<'r> {
         let host = &*self.repository.host;
         let mut padding = Vec::new();
         if last {
-            let length = (open.length() + open.closing_length()) as u64;
-            padding.resize((padded_length(length) - length) as usize, 0);
+            padding.resize(open.padding_length(), 0);
             fill_padding(&mut padding, &host.random());
         }
         let close = || open.close(&self.repository.keys, &host.random(), &padding).map(|(bytes, table)| (object_id(&bytes), bytes, table));
@@ -374,11 +395,22 @@ impl<'r> Session<'r> {
 
     /// Puts whatever is still open, then the index; all of it is durable when this returns.
     pub fn finish(&self) -> Result<()> {
+        self.put_open()?;
+        self.repository.cache.sessions_ended(&[self.id.to_vec()]);
+        Ok(())
+    }
+
+    /// All trees that were stored and all blocks whose storing has ended are in packs and in the index, durably, when this returns.
+    fn put_open(&self) -> Result<()> {
         let mut trees = std::mem::take(&mut *lock(&self.trees));
         self.store_block(PackKind::Meta, &mut trees)?;
+        drop(self.trees_on_their_way.write().unwrap_or_else(PoisonError::into_inner));
         for kind in [PackKind::Data, PackKind::Meta] {
-            let open = lock(&self.packers[side(kind)]).take();
-            if let Some(open) = open {
+            let open = {
+                let mut packer = lock(&self.packers[side(kind)]);
+                packer.take().map(|open| (open, lock(&self.puts[side(kind)])))
+            };
+            if let Some((open, _right)) = open {
                 self.put_pack(kind, open, true)?;
             }
         }
@@ -386,9 +418,22 @@ impl<'r> Session<'r> {
         if !segment.rows.is_empty() {
             self.put_segment(segment)?;
         }
-        self.stages.time(&*self.repository.host, Stage::StoreWait, || self.repository.store.barrier())?;
-        self.repository.cache.sessions_ended(&[self.id.to_vec()]);
-        Ok(())
+        self.stages.time(&*self.repository.host, Stage::StoreWait, || self.repository.store.barrier()).map_err(Into::into)
+    }
+
+    /// Puts a snapshot of what is stored so far: a root for sweepers and, if the run is killed, something to restore. Sweeps are listed again, so that
+    /// from now on no chunk is taken for stored that one of them took in the meantime.
+    pub fn checkpoint(&self, snapshot: &Snapshot) -> Result<StoredSnapshot> {
+        self.put_open()?;
+        self.repository.check_writable()?;
+        let refused = {
+            let mut rules = lock(&self.writer_rules);
+            rules.answer(WriterAnswer::Sweeps(self.repository.sweeps()?.seen()));
+            rules.refused().iter().copied().collect()
+        };
+        *self.refused.write().unwrap_or_else(PoisonError::into_inner) = refused;
+        let id = self.put_snapshot(snapshot)?;
+        Ok(StoredSnapshot { id, snapshot: snapshot.clone(), confirmed: false, forgotten: false, session: Some(self.id) })
     }
 
     /// Sequence and predecessor that this writer's next record must carry.

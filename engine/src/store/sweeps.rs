@@ -2,8 +2,9 @@
 
 use super::StoreErrorKind;
 use super::error::{RepositoryError, Result};
+use super::healed::get_checked;
 use super::protocol::SweepsSeen;
-use super::repository::{Repository, get_checked};
+use super::repository::Repository;
 use crate::format::control;
 use crate::format::id::ObjectId;
 use crate::format::layout::{ObjectKind, ObjectName};

@@ -117,7 +117,9 @@ pub const NO_CHAPTER: &[(&str, &str)] = &[
     ("error", "what is wrong with these bytes"),
     ("secret", "secrets as text, of chapter 7, beside the slots that they open"),
     ("compress", "the methods of chapter 6, beside the sealing that uses them"),
+    ("contents", "lists of extents, of chapter 12, beside the nodes that they become"),
     ("sweep", "the records of chapter 8 that sweepers leave, beside the envelope that holds them"),
+    ("parity", "the parity of chapter 11, beside the packs that carry it"),
     ("node", "the entries of chapter 12, beside the nodes that hold them"),
 ];
 
@@ -131,6 +133,7 @@ pub const NO_CHAPTER_TARGETS: &[(&str, &str)] = &[
     ("objects", "names of objects, chapters 2 and 3"),
     ("sealed", "records behind a seal that is right"),
     ("secret", "secrets as text, of chapter 7"),
+    ("parity", "mending packs, of chapter 11"),
     ("run", "runs of the index in the cache"),
     ("patterns", "patterns of what to leave out"),
     ("select", "selectors of snapshots"),

@@ -7,6 +7,7 @@ use vault_engine::format::id::hex;
 use vault_engine::format::index::Segment;
 use vault_engine::format::keys::Key;
 use vault_engine::format::pack::{self, END_LENGTH, End, Geometry, PACK_LENGTH_MIN, PackKind};
+use vault_engine::format::parity;
 use vault_engine::format::seal::Sealed;
 use vault_engine::format::slot::{Secret, Slot, SlotKind};
 use vault_engine::format::snapshot::{Forget, Snapshot, Status};
@@ -121,6 +122,26 @@ pub fn node(v: &Vector) -> Outcome {
         TreeNode::Lists(parts) => (4, parts.len()),
     };
     Ok(vec![("kind", kind.to_string()), ("items", items.to_string())])
+}
+
+/// Parity is right if it is what the engine makes itself of the covered bytes.
+pub fn parity(v: &Vector) -> Outcome {
+    let end = v.input.first_chunk::<END_LENGTH>().ok_or(FormatError::Truncated)?;
+    let geometry = Geometry::decode(end)?;
+    let layout = geometry.parity_layout().ok_or(FormatError::BadStructure("no parity"))?;
+    if geometry.pack_length != v.input.len() as u64 {
+        return Err(FormatError::BadStructure("another length").into());
+    }
+    let mut made = v.input[..geometry.table_end() as usize].to_vec();
+    parity::append(&mut made);
+    let tables = made.len() - 2 * layout.table_length();
+    if v.input[tables..made.len()] != made[tables..] {
+        return Err(FormatError::WrongHash.into());
+    }
+    if v.input[..tables] != made[..tables] {
+        return Err(FormatError::BadStructure("parity that does not belong to the data").into());
+    }
+    Ok(vec![("shard-length", layout.shard_length().to_string()), ("shards", layout.data_shards().to_string()), ("groups", layout.groups().to_string())])
 }
 
 /// A pack: everything in it, or what one good end and the table tell.

@@ -202,6 +202,7 @@ pub fn run(v: &Vector) -> Outcome {
         "node" => objects::node(v),
         "pack" => objects::pack(v, true),
         "pack-read" => objects::pack(v, false),
+        "parity" => objects::parity(v),
         "walk" => whole::walk(v),
         "repository" => whole::repository(v),
         op => Err(Refusal::Vector(format!("unknown operation {op}"))),

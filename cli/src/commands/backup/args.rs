@@ -1,8 +1,10 @@
 //! The flags of `vault backup`.
 
 use crate::args::filter::{size, time};
+use crate::units::duration;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 use vault_engine::format::node::Time;
 
 /// Back up files and folders, or what a command prints
@@ -126,6 +128,10 @@ pub struct Args {
     /// Memory to stay below, 64M at least; smaller packs and blocks, fewer threads [default: 92M on two cores, 5M more for each further one]
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Speed and space")]
     pub memory_limit: Option<u64>,
+
+    /// Put what is stored so far as a partial snapshot after so long, and again: no prune takes it, and a killed run leaves it; 0 for never [default: 15m]
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Speed and space")]
+    pub checkpoint_every: Option<Duration>,
 
     /// How to compress: auto, off, fastest, better, max, or a zstd level from 1 to 22
     #[arg(long, value_name = "HOW", help_heading = "Speed and space")]

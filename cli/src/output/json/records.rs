@@ -27,6 +27,7 @@ pub struct Snapshot {
     pub program_version: String,
     pub confirmed: bool,
     pub complete: bool,
+    pub partial: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<SnapshotSummary>,
 }
@@ -78,6 +79,8 @@ pub struct Node {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub xattrs: Vec<String>,
     pub changed_while_read: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub lost: bool,
 }
 
 /// One difference between two snapshots.
@@ -122,6 +125,14 @@ pub struct Stats {
     pub total_uncompressed_size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compression_ratio: Option<f64>,
+    pub packed_bytes: u64,
+    pub unproved_bytes: u64,
+    pub never_proved_bytes: u64,
+    pub within_seconds: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_proof: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_unproved_seconds: Option<u64>,
 }
 
 /// An object of the repository, as `cat` shows it.
@@ -187,4 +198,37 @@ pub struct PruneSummary {
     pub lost: u64,
     pub finished: bool,
     pub total_duration: f64,
+}
+
+/// What a repair did.
+#[derive(Debug, Default, Serialize)]
+pub struct RepairSummary {
+    pub dry_run: bool,
+    pub configuration: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index_packs: Option<u64>,
+    pub recovered: Vec<Recovered>,
+    pub mended: Vec<Mended>,
+    pub packs_damaged: u64,
+    pub packs_deleted: u64,
+    pub records_deleted: u64,
+}
+
+/// A snapshot that was found by its tree.
+#[derive(Debug, Default, Serialize)]
+pub struct Recovered {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
+    pub time: String,
+    pub entries: u64,
+    pub marked: u64,
+}
+
+/// A snapshot that lost something.
+#[derive(Debug, Default, Serialize)]
+pub struct Mended {
+    pub old_snapshot_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_snapshot_id: Option<String>,
+    pub marked: u64,
 }

@@ -89,12 +89,12 @@ fn granularity_ns(time: Time) -> u64 {
 pub(super) const NEVER: Time = Time { seconds: i64::MIN, nanoseconds: 0 };
 
 /// When the run of a snapshot began, as far as that can be believed: a beginning after its end was given by hand, or the clock was set back.
-pub(super) fn trusted_begin(snapshot: &Snapshot) -> Time {
+pub(in crate::ops) fn trusted_begin(snapshot: &Snapshot) -> Time {
     if snapshot.begun <= snapshot.ended { snapshot.begun } else { NEVER }
 }
 
 /// Whether `time` was over for good when the run began: a change after that would have another time.
-fn is_settled(time: Time, begun: Time) -> bool {
+pub(in crate::ops) fn is_settled(time: Time, begun: Time) -> bool {
     let nanoseconds = |time: Time| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanoseconds);
     nanoseconds(time) + i128::from(granularity_ns(time)) < nanoseconds(begun)
 }
@@ -110,6 +110,7 @@ pub(super) fn is_unchanged(node: &Node, stat: &Stat, options: &BackupOptions, pa
         && (options.ignore_ctime || m.ctime == stat.ctime)
         && (options.ignore_inode || m.inode == stat.inode)
         && !node.changed_while_read
+        && !node.lost
         && is_settled(last_change, parent_begun)
         && (m.node_type != NodeType::BlockDevice || node.content == Content::None)
 }

@@ -1,12 +1,13 @@
 //! Folds finished entries back into directories, in walk order.
 
 use super::Shared;
+use super::checkpoint::{Checkpointer, Place, TICK};
 use crate::format::id::TreeId;
 use crate::format::node::{Content, Node};
 use crate::format::tree::DirectoryBuilder;
 use crate::ops::monitor::Fate;
 use crate::store::error::Result;
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// Files that one reader reads one after the other; their nodes appear when all are done.
@@ -23,10 +24,19 @@ impl Pending {
         self.done.notify_all();
     }
 
-    fn take(&self, index: usize) -> Option<Node> {
-        let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut nodes = self.done.wait_while(nodes, |nodes| nodes.is_none()).unwrap_or_else(PoisonError::into_inner);
-        nodes.as_mut().and_then(|nodes| nodes.get_mut(index)?.take())
+    /// The node, once it is there; `meanwhile` is called now and then.
+    fn take(&self, index: usize, meanwhile: &mut dyn FnMut() -> Result<()>) -> Result<Option<Node>> {
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        while nodes.is_none() {
+            let (guard, waited) = self.done.wait_timeout_while(nodes, TICK, |nodes| nodes.is_none()).unwrap_or_else(PoisonError::into_inner);
+            nodes = guard;
+            if waited.timed_out() {
+                drop(nodes);
+                meanwhile()?;
+                nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+        Ok(nodes.as_mut().and_then(|nodes| nodes.get_mut(index)?.take()))
     }
 }
 
@@ -44,10 +54,14 @@ pub(super) enum Event {
     Same(TreeId),
 }
 
-struct Open {
-    builder: DirectoryBuilder,
+/// Events between two looks at the clock.
+const EVENTS_A_TICK: u32 = 256;
+
+/// A directory that the walk is in.
+pub(super) struct Open {
+    pub(super) builder: DirectoryBuilder,
     /// The directory's entry; none for the root.
-    node: Option<Box<Node>>,
+    pub(super) node: Option<Box<Node>>,
     before: Option<Box<Node>>,
     path: Box<dyn Fn() -> Vec<u8> + Send>,
 }
@@ -58,14 +72,32 @@ pub(super) fn run(shared: &Shared<'_>, events: &Receiver<Event>) -> Result<Optio
     let split = move |name: &[u8]| keys.split_number(name);
     let mut sink = |bytes: Vec<u8>| shared.session.store_tree(&bytes);
     let mut stack = vec![Open { builder: DirectoryBuilder::new(), node: None, before: None, path: Box::new(Vec::new) }];
-    for event in events {
+    let mut checkpointer = Checkpointer::new(shared);
+    let mut events_since = 0;
+    loop {
+        if events_since == EVENTS_A_TICK {
+            events_since = 0;
+            checkpointer.tick(&stack, None)?;
+        }
+        let event = match events.recv_timeout(TICK) {
+            Ok(event) => event,
+            Err(RecvTimeoutError::Timeout) => {
+                checkpointer.tick(&stack, None)?;
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+        };
+        events_since += 1;
         let entry = match event {
             Event::Enter(node, before, path) => {
                 stack.push(Open { builder: DirectoryBuilder::new(), node: Some(node), before, path });
                 None
             }
             Event::Ready(node) => Some(*node),
-            Event::Later(pending, index) => pending.take(index),
+            Event::Later(pending, index) => {
+                let place = Place(pending, index);
+                place.0.take(index, &mut || checkpointer.tick(&stack, Some(&place)))?
+            }
             Event::Same(root) => return Ok(Some(root)),
             Event::Leave => {
                 let open = stack.pop().expect("the walk leaves only what it entered");
@@ -93,5 +125,4 @@ pub(super) fn run(shared: &Shared<'_>, events: &Receiver<Event>) -> Result<Optio
             open.builder.push(&node, &split, &mut sink)?;
         }
     }
-    Ok(None)
 }

@@ -1,19 +1,20 @@
 //! Reads files: cuts, names, and gathers what is new into blocks.
 
 use super::Shared;
+use super::checkpoint::{Place, TICK, Unfinished};
 use super::class::{Cutting, HEAD_BYTES, cutting, is_image};
 use super::fold::Pending;
 use crate::format::chunker::{CLUSTER, ChunkClass, Chunker, SINGLE_CHUNK_MAX};
-use crate::format::id::ChunkId;
-use crate::format::node::{Content, Extent, Node};
+use crate::format::contents::ContentBuilder;
+use crate::format::id::{ChunkId, TreeId};
+use crate::format::node::{Content, Node};
 use crate::format::pack::PackKind;
-use crate::format::tree::store_extents;
 use crate::ops::monitor::Fate;
 use crate::ops::source::{Body, SourceDir, Stat};
 use crate::store::error::RepositoryError;
 use crate::store::session::{OpenBlock, Session};
 use crate::store::stages::Stage;
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use std::io;
 use std::sync::Arc;
 
@@ -75,21 +76,39 @@ pub(super) struct Reader<'a> {
     ahead: usize,
     /// Emptied blocks, to be filled again.
     spare: Receiver<OpenBlock>,
+    /// Which of the readers this is.
+    number: usize,
+    /// The flush that was answered last.
+    flushed: u64,
+    /// The file that is being read.
+    place: Option<Place>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(shared: &'a Shared<'a>, block_bytes: usize, blocks: Sender<OpenBlock>, spare: Receiver<OpenBlock>) -> Self {
+    pub(super) fn new(shared: &'a Shared<'a>, number: usize, block_bytes: usize, blocks: Sender<OpenBlock>, spare: Receiver<OpenBlock>) -> Self {
         let chunker = Chunker::new(shared.session.repository().keys.gear());
-        Self { shared, chunker, window: vec![0; USUAL + 2 * READ], open: OpenBlock::default(), block_bytes, blocks, ahead: 0, spare }
+        let (window, open) = (vec![0; USUAL + 2 * READ], OpenBlock::default());
+        Self { shared, chunker, window, open, block_bytes, blocks, ahead: 0, spare, number, flushed: 0, place: None }
     }
 
     /// Reads batches until there are no more, or the run is over.
     pub(super) fn run(mut self, batches: &Receiver<Batch>) {
-        for batch in batches {
+        loop {
+            let batch = match batches.recv_timeout(TICK) {
+                Ok(batch) => batch,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.answer_checkpoint(None);
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
             let mut nodes = Vec::with_capacity(batch.jobs.len());
-            for job in &batch.jobs {
+            for (index, job) in batch.jobs.iter().enumerate() {
+                self.place = Some(Place(batch.pending.clone(), index));
                 nodes.push(if self.shared.stopped() { None } else { self.file(job) });
+                self.answer_checkpoint(None);
             }
+            self.place = None;
             batch.pending.fulfil(nodes);
             // Neighbours share a block: what another reader takes in between would only lengthen the distance to what is like it.
             if self.open.length() >= self.block_bytes / 4 * 3 {
@@ -97,14 +116,42 @@ impl<'a> Reader<'a> {
             }
         }
         self.flush();
+        self.shared.checkpoints.flushed(self.number, u64::MAX, None);
     }
 
     fn flush(&mut self) {
         if !self.open.is_empty() {
-            // The receiver is gone only when the run has failed already.
-            let _ = self.blocks.send(std::mem::take(&mut self.open));
+            let full = std::mem::take(&mut self.open);
+            self.hand_over(full);
             self.open = self.spare.try_recv().unwrap_or_default();
         }
+    }
+
+    fn hand_over(&self, block: OpenBlock) {
+        self.shared.checkpoints.hands_over();
+        // The receiver is gone only when the run has failed already.
+        let _ = self.blocks.send(block);
+    }
+
+    /// Hands over what it has, if a checkpoint wants that. `unfinished`: the file that is being read, and its contents so far.
+    fn answer_checkpoint(&mut self, unfinished: Option<(&Job, &ContentBuilder)>) {
+        let wanted = self.shared.checkpoints.wanted();
+        if wanted == self.flushed {
+            return;
+        }
+        self.flush();
+        self.flushed = wanted;
+        let unfinished = unfinished.and_then(|(job, contents)| self.unfinished(job, contents));
+        self.shared.checkpoints.flushed(self.number, wanted, unfinished);
+    }
+
+    /// The entry of a file that was read up to here; nothing if it cannot be made: the checkpoint goes without it.
+    fn unfinished(&self, job: &Job, contents: &ContentBuilder) -> Option<Unfinished> {
+        let (mut metadata, _) = job.dir.metadata(&job.name, &job.stat).ok()?;
+        metadata.size = contents.size();
+        let content = contents.clone().finish(&mut self.sink()).ok()?;
+        let node = Node { name: job.name.clone(), metadata, content, changed_while_read: true, lost: false, unknown: Vec::new() };
+        Some(Unfinished { place: self.place.clone()?, node })
     }
 
     fn file(&mut self, job: &Job) -> Option<Node> {
@@ -147,14 +194,14 @@ impl<'a> Reader<'a> {
             Cutting::As(class) => class,
             Cutting::Unless(class) => self.image_or(&mut *body, class)?,
         };
-        let mut extents = self.contents(&mut *body, &stat, class)?;
+        let mut contents = self.contents(job, &mut *body, &stat, class)?;
         let mut after = body.stat()?;
         let mut changed_while_read = false;
         if after.is_some_and(|after| differs(&after, &stat)) {
             // It changed since the walk saw it, perhaps while it was read: once more, against its state now.
             stat = after.unwrap_or(stat);
             body.rewind()?;
-            extents = self.contents(&mut *body, &stat, class)?;
+            contents = self.contents(job, &mut *body, &stat, class)?;
             after = body.stat()?;
             changed_while_read = after.is_some_and(|after| differs(&after, &stat));
         }
@@ -166,11 +213,10 @@ impl<'a> Reader<'a> {
         for remark in remarks {
             self.shared.missing(&job.dir.path(&job.name), &remark);
         }
-        metadata.size = extents.iter().map(Extent::length).sum();
-        let session = self.shared.session;
-        let content = store_extents(extents, &mut |bytes| session.store_tree(&bytes))?;
+        metadata.size = contents.size();
+        let content = contents.finish(&mut self.sink())?;
         debug_assert_eq!(content == Content::None, metadata.size == 0);
-        Ok(Node { name: job.name.clone(), metadata, content, changed_while_read, unknown: Vec::new() })
+        Ok(Node { name: job.name.clone(), metadata, content, changed_while_read, lost: false, unknown: Vec::new() })
     }
 
     /// Looks at the first bytes. Those of a body that cannot go back wait in the window.
@@ -189,7 +235,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a file that is one chunk right into the block it will be part of. `None`: it is longer than it was, and must be cut.
-    fn small(&mut self, body: &mut dyn Body, size: usize) -> Result<Option<Vec<Extent>>, Trouble> {
+    fn small(&mut self, body: &mut dyn Body, size: usize) -> Result<Option<ContentBuilder>, Trouble> {
         // The batch ends where the block is full, so its last file goes beyond.
         if self.open.length() + size > self.block_bytes + SINGLE_CHUNK_MAX {
             self.flush();
@@ -212,27 +258,29 @@ impl<'a> Reader<'a> {
         if length > size {
             return Ok(None);
         }
+        let mut contents = ContentBuilder::default();
         if length == 0 {
-            return Ok(Some(Vec::new()));
+            return Ok(Some(contents));
         }
         let (id, is_new) = claim(self.shared.session, &room[..length])?;
         if is_new {
             self.open.keep(id.0, length);
         }
-        Ok(Some(vec![Extent::Chunk { id, length: length as u32 }]))
+        contents.push_chunk(id, length as u32, &mut self.sink())?;
+        Ok(Some(contents))
     }
 
-    fn contents(&mut self, body: &mut dyn Body, stat: &Stat, class: ChunkClass) -> Result<Vec<Extent>, Trouble> {
-        let mut extents = Vec::new();
+    fn contents(&mut self, job: &Job, body: &mut dyn Body, stat: &Stat, class: ChunkClass) -> Result<ContentBuilder, Trouble> {
+        let mut contents = ContentBuilder::default();
         if stat.allocated >= stat.size {
             if (1..=SINGLE_CHUNK_MAX as u64).contains(&stat.size) && class != ChunkClass::Images {
-                if let Some(extents) = self.small(body, stat.size as usize)? {
-                    return Ok(extents);
+                if let Some(contents) = self.small(body, stat.size as usize)? {
+                    return Ok(contents);
                 }
                 body.rewind()?;
             }
-            self.run_of_data(body, u64::MAX, None, class, &mut extents)?;
-            return Ok(extents);
+            self.run_of_data(job, body, u64::MAX, None, class, &mut contents)?;
+            return Ok(contents);
         }
         let mut at = 0;
         while let Some(mut range) = body.next_data(at)? {
@@ -245,20 +293,28 @@ impl<'a> Reader<'a> {
                 let end = range.end.checked_next_multiple_of(CLUSTER as u64).unwrap_or(u64::MAX);
                 range = start..end.min(stat.size.max(range.end));
             }
-            push_hole(&mut extents, range.start.saturating_sub(at));
-            let read = self.run_of_data(body, range.end.saturating_sub(range.start), Some(stat.size), class, &mut extents)?;
+            contents.push_hole(range.start.saturating_sub(at), &mut self.sink())?;
+            let read = self.run_of_data(job, body, range.end.saturating_sub(range.start), Some(stat.size), class, &mut contents)?;
             at = range.start + read;
             if read == 0 || at < range.end {
                 // The end of the file came before the end of the range: it was of unknown length, or the file shrank.
-                return Ok(extents);
+                return Ok(contents);
             }
         }
-        push_hole(&mut extents, stat.size.saturating_sub(at));
-        Ok(extents)
+        contents.push_hole(stat.size.saturating_sub(at), &mut self.sink())?;
+        Ok(contents)
     }
 
     /// Reads up to `limit` bytes from where the body stands, cut by themselves; returns how many there were. `size` is the file's; `None`: the run is the file.
-    fn run_of_data(&mut self, body: &mut dyn Body, limit: u64, mut size: Option<u64>, class: ChunkClass, extents: &mut Vec<Extent>) -> Result<u64, Trouble> {
+    fn run_of_data(
+        &mut self,
+        job: &Job,
+        body: &mut dyn Body,
+        limit: u64,
+        mut size: Option<u64>,
+        class: ChunkClass,
+        contents: &mut ContentBuilder,
+    ) -> Result<u64, Trouble> {
         let host = &*self.shared.session.repository().host;
         let stages = self.shared.session.stages();
         let ahead = std::mem::take(&mut self.ahead);
@@ -291,7 +347,8 @@ impl<'a> Reader<'a> {
             if length == 0 {
                 return Ok(total);
             }
-            self.chunk(class, start, length, extents)?;
+            self.chunk(class, start, length, contents)?;
+            self.answer_checkpoint(Some((job, contents)));
             start += length;
         }
     }
@@ -309,10 +366,10 @@ impl<'a> Reader<'a> {
         (0, end)
     }
 
-    fn chunk(&mut self, class: ChunkClass, start: usize, length: usize, extents: &mut Vec<Extent>) -> Result<(), Trouble> {
+    fn chunk(&mut self, class: ChunkClass, start: usize, length: usize, contents: &mut ContentBuilder) -> Result<(), Trouble> {
         let plain = &self.window[start..start + length];
         if class == ChunkClass::Images && *plain == ZEROS {
-            push_hole(extents, length as u64);
+            contents.push_hole(length as u64, &mut self.sink())?;
             return Ok(());
         }
         let (id, is_new) = claim(self.shared.session, plain)?;
@@ -321,7 +378,7 @@ impl<'a> Reader<'a> {
             if length >= LONE_CHUNK {
                 let mut block = self.spare.try_recv().unwrap_or_default();
                 block.push(id.0, plain);
-                let _ = self.blocks.send(block);
+                self.hand_over(block);
             } else {
                 let most = if class == ChunkClass::Images { IMAGE_BLOCK_BYTES } else { self.block_bytes };
                 if self.open.length() + length > most {
@@ -330,8 +387,14 @@ impl<'a> Reader<'a> {
                 self.open.push(id.0, &self.window[start..start + length]);
             }
         }
-        extents.push(Extent::Chunk { id, length: length as u32 });
+        contents.push_chunk(id, length as u32, &mut self.sink())?;
         Ok(())
+    }
+
+    /// Stores list nodes.
+    fn sink(&self) -> impl FnMut(Vec<u8>) -> crate::store::error::Result<TreeId> + use<'a> {
+        let session = self.shared.session;
+        move |bytes| session.store_tree(&bytes)
     }
 }
 
@@ -342,14 +405,6 @@ fn claim(session: &Session<'_>, plain: &[u8]) -> Result<(ChunkId, bool), Reposit
         let id = repository.keys.name_data(plain);
         session.claim(PackKind::Data, &id.0).map(|is_new| (id, is_new))
     })
-}
-
-fn push_hole(extents: &mut Vec<Extent>, length: u64) {
-    match extents.last_mut() {
-        _ if length == 0 => {}
-        Some(Extent::Hole { length: last }) => *last += length,
-        _ => extents.push(Extent::Hole { length }),
-    }
 }
 
 /// Whether a file is not what it was. Reading may move atime, and so ctime never; blocks may be allocated late.

@@ -171,7 +171,7 @@ impl Walker<'_> {
                     self.shared.missing(&item.dir.path(item.name), &remark);
                 }
                 let name = item.name.to_vec();
-                Some(Box::new(Node { name, metadata, content: Content::None, changed_while_read: false, unknown: Vec::new() }))
+                Some(Box::new(Node { name, metadata, content: Content::None, changed_while_read: false, lost: false, unknown: Vec::new() }))
             }
             Err(error) => {
                 self.shared.missing(&item.dir.path(item.name), &error.to_string());
@@ -373,8 +373,8 @@ pub(super) fn run(shared: &Shared<'_>, budget: Budget, source: &dyn Source, pare
     let (blocks, to_seal) = bounded::<OpenBlock>(BLOCKS_MAX);
     let (emptied, spare) = bounded::<OpenBlock>(budget.readers + BLOCKS_MAX + budget.sealers);
     thread::scope(|scope| {
-        for _ in 0..budget.readers {
-            let (reader, to_read) = (Reader::new(shared, budget.block_bytes, blocks.clone(), spare.clone()), to_read.clone());
+        for number in 0..budget.readers {
+            let (reader, to_read) = (Reader::new(shared, number, budget.block_bytes, blocks.clone(), spare.clone()), to_read.clone());
             scope.spawn(move || reader.run(&to_read));
         }
         drop((blocks, to_read, spare));
@@ -388,6 +388,7 @@ pub(super) fn run(shared: &Shared<'_>, budget: Budget, source: &dyn Source, pare
                     {
                         shared.fail(error);
                     }
+                    shared.checkpoints.is_stored();
                     // Nobody may want it any more.
                     let _ = emptied.try_send(block);
                 }

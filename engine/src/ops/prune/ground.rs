@@ -3,13 +3,13 @@
 use crate::format::id::ObjectId;
 use crate::format::index::{IndexRow, IndexedPack};
 use crate::format::layout::ObjectKind;
-use crate::format::pack::PackKind;
+use crate::format::pack::{MOVED_SESSION, PackKind};
 use crate::ops::parallel::{lock, parallel};
 use crate::store::error::{RepositoryError, Result};
 use crate::store::load::PackTable;
 use crate::store::repository::Repository;
 use crate::store::run::Run;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 /// Rows of a run, and how many stay in memory altogether; more go to mapped files where there is a cache.
@@ -86,6 +86,16 @@ impl Ground {
         *self = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.close_run(repository);
         done
+    }
+
+    /// Takes packs that cannot be read for empty ones: what is in them is lost, so they may go.
+    pub fn take_unreadable(&mut self, packs: &HashSet<ObjectId>) {
+        let (taken, left): (Vec<_>, Vec<_>) = std::mem::take(&mut self.unreadable).into_iter().partition(|(pack, _)| packs.contains(&pack.id));
+        self.unreadable = left;
+        for (pack, _) in taken {
+            self.numbers.insert(pack.id, self.packs.len() as u32);
+            self.packs.push(Place { pack, session: MOVED_SESSION, first_bit: self.bits, chunks: 0, blocks: Box::default() });
+        }
     }
 
     fn take(&mut self, repository: &Repository, table: &PackTable) {

@@ -7,7 +7,6 @@ use super::reblock::{FreshKeys, Reblock};
 use crate::format::id::ObjectId;
 use crate::format::index::IndexedPack;
 use crate::format::pack::{PackBuilder, PackKind};
-use crate::format::seal::padded_length;
 use crate::ops::monitor::{Cancel, Monitor, Progress};
 use crate::ops::parallel::{lock, parallel};
 use crate::store::error::{RepositoryError, Result};
@@ -95,8 +94,8 @@ impl Old<'_> {
         let mut buffer = std::mem::take(&mut scratch.pack);
         // A buffer that grows by doubling holds up to three times the pack for a moment.
         let bytes: u64 = blocks.iter().map(|(_, block)| block.moved_bytes() + 36 * u64::from(block.moved_chunks()) + 32).sum();
-        buffer.reserve(bytes as usize + (64 << 10));
-        let mut builder = PackBuilder::for_moved(self.kind, buffer);
+        buffer.reserve((bytes + repository.config.parity.added_bytes(bytes)) as usize + (128 << 10));
+        let mut builder = PackBuilder::for_moved(self.kind, buffer).with_parity(repository.config.parity);
         let mut fresh = Reblock::new(repository, self.kind, self.keys);
         let mut bad = Vec::new();
         let mut at = 0;
@@ -144,8 +143,7 @@ impl Old<'_> {
         let host = &*repository.host;
         let mut padding = Vec::new();
         if last {
-            let length = (builder.length() + builder.closing_length()) as u64;
-            padding.resize((padded_length(length) - length) as usize, 0);
+            padding.resize(builder.padding_length(), 0);
             crate::store::session::fill_padding(&mut padding, &host.random());
         }
         let (bytes, _) = builder.close(&repository.keys, &host.random(), &padding).map_err(|error| RepositoryError::format("new pack", error))?;

@@ -9,9 +9,10 @@ use crate::format::layout::{ObjectKind, ObjectName};
 use crate::format::pack::PackKind;
 use crate::format::sweep::{SweepRecord, Victims};
 use crate::store::error::Result;
+use crate::store::healed::get_checked;
 use crate::store::load::pack_name;
 use crate::store::protocol::{Rules, Sweeper, SweeperAnswer, SweeperCall};
-use crate::store::repository::{Repository, get_checked};
+use crate::store::repository::Repository;
 use crate::store::sweeps::Sweeps;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,12 +22,13 @@ pub const KINDS: [PackKind; 2] = [PackKind::Meta, PackKind::Data];
 /// Moving more than this takes a while: writers are told first which packs will go.
 const CONDEMN_BYTES: u64 = 64 << 20;
 
-/// The size that packs of a kind are filled to.
+/// The size that packs of a kind are filled to, their parity apart.
 pub fn size_of(repository: &Repository, kind: PackKind) -> u64 {
-    match kind {
+    let size_bytes = match kind {
         PackKind::Data => repository.config.pack_size_bytes,
         PackKind::Meta => crate::store::session::META_PACK_BYTES as u64,
-    }
+    };
+    size_bytes - repository.config.parity.added_bytes(size_bytes)
 }
 
 type Rule = Sweeper<BTreeSet<ObjectId>, ObjectId>;

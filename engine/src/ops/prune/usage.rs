@@ -1,5 +1,6 @@
 //! What is used of each pack: from what is marked to what the plan decides by.
 
+use super::Damaged;
 use super::ground::{Bits, Copy, Ground};
 use super::mark::Marks;
 use super::plan::{Needed, Use};
@@ -14,8 +15,8 @@ use crate::store::repository::Repository;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Mutex;
 
-/// Of several copies of a chunk only one is needed: that in the pack of which most is needed, but in none that is being swept if there is another.
-pub fn choose_copies(marks: &Marks, ground: &Ground, repository: &Repository, swept: &BTreeSet<ObjectId>) -> Result<Bits> {
+/// Of several copies of a chunk only one is needed: that in the pack of which most is needed, but in none that is being swept, or damaged, if there is another.
+pub fn choose_copies(marks: &Marks, ground: &Ground, repository: &Repository, swept: &BTreeSet<ObjectId>, damaged: &Damaged) -> Result<Bits> {
     let mut needed = marks.live.clone();
     if marks.doubled.is_empty() {
         return Ok(needed);
@@ -29,8 +30,10 @@ pub fn choose_copies(marks: &Marks, ground: &Ground, repository: &Repository, sw
         })
         .collect();
     let rank = |(pack, ordinal): &Copy| {
-        let pack_at = &ground.packs[*pack as usize].pack;
-        (!swept.contains(&pack_at.id), share[*pack as usize], pack_at.length, pack_at.id, *ordinal)
+        let place = &ground.packs[*pack as usize];
+        let pack_at = &place.pack;
+        let opens = !damaged.packs.contains(&pack_at.id) || !damaged.blocks.contains(&(pack_at.id, place.block_of(*ordinal)));
+        (opens, !swept.contains(&pack_at.id), share[*pack as usize], pack_at.length, pack_at.id, *ordinal)
     };
     let mut copies = Vec::new();
     for (pack, ordinal) in &marks.doubled {

@@ -191,8 +191,10 @@ impl Fetch {
                 Ok(()) => {}
                 Err(error) if error.concerns_one_object() => {
                     shared.monitor.note(&error.to_string());
-                    give_up(of_block);
-                    continue;
+                    if repository.loader.mended_block(repository, &table, block.block as usize, plain).is_none() {
+                        give_up(of_block);
+                        continue;
+                    }
                 }
                 Err(error) => return Err(error),
             }

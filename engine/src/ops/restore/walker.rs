@@ -324,6 +324,10 @@ impl Visit for Walker<'_, '_> {
             return Ok(false);
         }
         let dir = above.child(node.name, tree, node.metadata, wanted == Wanted::Yes);
+        if node.lost {
+            dir.mark_unreadable();
+            self.shared.problem(path, "some of its entries were lost to damage, and are not in this snapshot any more");
+        }
         if dir.whole && !self.open(&dir) {
             dir.release(self.shared);
             return Ok(false);
@@ -338,6 +342,9 @@ impl Visit for Walker<'_, '_> {
             return Ok(());
         }
         let Some(dir) = self.stack.last().cloned() else { return Ok(()) };
+        if node.lost {
+            self.shared.problem(path, "some of its contents were lost to damage: zeros stand for them");
+        }
         self.entry(&dir, node)?;
         if self.batch.is_full(self.batch_bytes) {
             self.flush(false)?;

@@ -14,7 +14,8 @@ use crate::format::sweep::SweepRecord;
 use crate::ops::monitor::Cancel;
 use crate::store::StoreErrorKind;
 use crate::store::error::{RepositoryError, Result};
-use crate::store::repository::{Repository, StoredSnapshot, get_checked};
+use crate::store::healed::get_checked;
+use crate::store::repository::{Repository, StoredSnapshot};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Checks them all; returns the snapshots that can be read, oldest first.

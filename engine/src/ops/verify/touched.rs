@@ -1,7 +1,7 @@
 //! Finds which snapshots and paths need what is lost. Only damaged repositories pay for this second walk.
 
 use super::ground::Ground;
-use super::report::Lost;
+use super::report::{Lost, Touch};
 use crate::format::id::{ObjectId, TreeId};
 use crate::format::node::{Content, Extent};
 use crate::format::tree::TreeNode;
@@ -10,15 +10,19 @@ use crate::store::error::Result;
 use crate::store::repository::StoredSnapshot;
 use std::collections::HashSet;
 
+/// How often trees are looked at again that lie at several places of a snapshot. Trees that hold trees several times over lie at more places than can
+/// ever be told; beyond this only their first place is.
+const AGAIN_MAX: u32 = 10_000;
+
 enum Step {
-    /// A node, and the path of the directory or file that needs it.
-    Open(TreeId, Vec<u8>),
+    /// A node, the path of the directory or file that needs it, and which of these it is.
+    Open(TreeId, Vec<u8>, bool),
     /// All below a node was looked at.
     Close(TreeId),
 }
 
-/// Tells the report of every path that needs something lost. In each snapshot a tree is looked at once, in all of them together once if all below it
-/// is good.
+/// Tells the report, and the monitor, of every path that needs something lost. A tree is looked at once if all below it is good, else once for each place in
+/// each snapshot, as far as [`AGAIN_MAX`] goes.
 pub fn find(ground: &Ground<'_>, snapshots: &[StoredSnapshot]) -> Result<()> {
     let mut clean = HashSet::new();
     for stored in snapshots {
@@ -28,14 +32,21 @@ pub fn find(ground: &Ground<'_>, snapshots: &[StoredSnapshot]) -> Result<()> {
 }
 
 fn find_in(ground: &Ground<'_>, snapshot: ObjectId, root: TreeId, clean: &mut HashSet<TreeId>) -> Result<()> {
-    let touch = |lost: &Lost, path: &[u8]| ground.report.touch(lost, snapshot, path);
+    let touch = |lost: &Lost, path: &[u8], is_directory| {
+        let touch = ground.report.touch(lost, snapshot, path, is_directory);
+        if touch == Touch::New {
+            ground.monitor.affected(snapshot, path, is_directory);
+        }
+        touch != Touch::Good
+    };
     let mut seen = HashSet::new();
-    let mut steps = vec![Step::Open(root, b"/".to_vec())];
+    let mut again = 0;
+    let mut steps = vec![Step::Open(root, b"/".to_vec(), true)];
     // For each node on the way: whether something below it is lost.
     let mut dirty = vec![false];
     while let Some(step) = steps.pop() {
-        let (id, path) = match step {
-            Step::Open(id, path) => (id, path),
+        let (id, path, is_directory) = match step {
+            Step::Open(id, path, is_directory) => (id, path, is_directory),
             Step::Close(id) => {
                 if dirty.pop() == Some(true) {
                     mark(&mut dirty);
@@ -49,13 +60,16 @@ fn find_in(ground: &Ground<'_>, snapshot: ObjectId, root: TreeId, clean: &mut Ha
         if clean.contains(&id) {
             continue;
         }
-        if touch(&Lost::Tree(id), &path) {
+        if touch(&Lost::Tree(id), &path, is_directory) {
             mark(&mut dirty);
             continue;
         }
         if !seen.insert(id) {
-            mark(&mut dirty);
-            continue;
+            again += 1;
+            if again > AGAIN_MAX {
+                mark(&mut dirty);
+                continue;
+            }
         }
         let node = match ground.repository.tree(id) {
             Ok(node) => node,
@@ -69,23 +83,27 @@ fn find_in(ground: &Ground<'_>, snapshot: ObjectId, root: TreeId, clean: &mut Ha
         dirty.push(false);
         let mut is_dirty = false;
         let is_touched = |extents: &[Extent], path: &[u8]| {
-            let is_lost = |extent: &Extent| matches!(extent, Extent::Chunk { id, length } if touch(&Lost::Chunk(*id, *length), path));
+            let is_lost = |extent: &Extent| matches!(extent, Extent::Chunk { id, length } if touch(&Lost::Chunk(*id, *length), path, false));
             extents.iter().filter(|extent| is_lost(extent)).count() > 0
         };
         match node {
             TreeNode::Directory(nodes) => {
-                for node in nodes.iter().rev() {
+                // Files as they stand, before what lies in directories: the first paths that are told are those that a person meets first.
+                let mut further = Vec::new();
+                for node in &nodes {
                     let path = || join(&path, &node.name);
                     match &node.content {
                         Content::None => {}
                         Content::Extents(extents) => is_dirty |= is_touched(extents, &path()),
-                        Content::List(id) if touch(&Lost::List(*id, node.metadata.size), &path()) => is_dirty = true,
-                        Content::List(id) | Content::Directory(id) => steps.push(Step::Open(*id, path())),
+                        Content::List(id) if touch(&Lost::List(*id, node.metadata.size), &path(), false) => is_dirty = true,
+                        Content::List(id) => further.push(Step::Open(*id, path(), false)),
+                        Content::Directory(id) => further.push(Step::Open(*id, path(), true)),
                     }
                 }
+                steps.extend(further.into_iter().rev());
             }
-            TreeNode::Split(parts) => steps.extend(parts.iter().rev().map(|part| Step::Open(part.id, path.clone()))),
-            TreeNode::Lists(parts) => steps.extend(parts.iter().rev().map(|part| Step::Open(part.id, path.clone()))),
+            TreeNode::Split(parts) => steps.extend(parts.iter().rev().map(|part| Step::Open(part.id, path.clone(), true))),
+            TreeNode::Lists(parts) => steps.extend(parts.iter().rev().map(|part| Step::Open(part.id, path.clone(), false))),
             TreeNode::List(extents) => is_dirty = is_touched(&extents, &path),
         }
         if is_dirty {

@@ -41,7 +41,7 @@ struct Run {
 /// What the walk needs of a directory's node.
 enum Gist {
     /// A directory in one node.
-    Whole { directories: Vec<TreeId>, lists: Vec<(TreeId, u64)>, chunks: Vec<(ChunkId, u32)> },
+    Whole { directories: Vec<TreeId>, lists: Vec<(TreeId, u64)>, chunks: Vec<(ChunkId, u32)>, given_up: u64 },
     /// Anything else.
     Other(TreeNode),
 }
@@ -50,6 +50,7 @@ impl Gist {
     fn of(node: TreeNode) -> Self {
         let TreeNode::Directory(nodes) = node else { return Self::Other(node) };
         let (mut directories, mut lists, mut chunks) = (Vec::new(), Vec::new(), Vec::with_capacity(nodes.len()));
+        let given_up = nodes.iter().filter(|node| node.lost).count() as u64;
         for node in nodes {
             match node.content {
                 Content::None => {}
@@ -58,7 +59,7 @@ impl Gist {
                 Content::List(id) => lists.push((id, node.metadata.size)),
             }
         }
-        Self::Whole { directories, lists, chunks }
+        Self::Whole { directories, lists, chunks, given_up }
     }
 }
 
@@ -77,11 +78,13 @@ pub struct Forest<'g, 'a> {
     lists: HashMap<TreeId, Option<Run>>,
     stack: Vec<TreeId>,
     chunks: Vec<(ChunkId, u32)>,
+    /// Entries of which a repair gave something up.
+    given_up: u64,
 }
 
 impl<'g, 'a> Forest<'g, 'a> {
     pub fn new(ground: &'g Ground<'a>) -> Self {
-        Self { ground, directories: HashSet::new(), parts: HashMap::new(), lists: HashMap::new(), stack: Vec::new(), chunks: Vec::new() }
+        Self { ground, directories: HashSet::new(), parts: HashMap::new(), lists: HashMap::new(), stack: Vec::new(), chunks: Vec::new(), given_up: 0 }
     }
 
     fn trees(&self) -> u64 {
@@ -106,7 +109,8 @@ impl<'g, 'a> Forest<'g, 'a> {
             for (id, gist) in self.gists(&ids)? {
                 match gist {
                     None => {}
-                    Some(Gist::Whole { directories, lists, chunks }) => {
+                    Some(Gist::Whole { directories, lists, chunks, given_up }) => {
+                        self.given_up += given_up;
                         self.stack.extend(directories);
                         self.chunks.extend(chunks);
                         lists.into_iter().try_for_each(|(list, size)| self.list_of(list, size))?;
@@ -143,6 +147,10 @@ impl<'g, 'a> Forest<'g, 'a> {
     /// Looks for the last chunks; returns how many trees there were.
     pub fn finish(mut self) -> Result<u64> {
         self.ground.place_chunks(&mut self.chunks)?;
+        if self.given_up > 0 {
+            let what = format!("{} files and folders lost something that a repair gave up; a restore, or --restore, names them", self.given_up);
+            self.ground.report.note(&"folders", &what);
+        }
         Ok(self.trees())
     }
 
@@ -159,6 +167,7 @@ impl<'g, 'a> Forest<'g, 'a> {
         };
         match node {
             TreeNode::Directory(nodes) => {
+                self.given_up += nodes.iter().filter(|node| node.lost).count() as u64;
                 nodes.iter().try_for_each(|node| self.entry(node))?;
                 let name = |node: Option<&Node>| node.map(|node| node.name.as_slice()).unwrap_or_default().into();
                 Ok(Some(Span { first: name(nodes.first()), last: name(nodes.last()), entries: nodes.len() as u64, levels: 0 }))

@@ -8,6 +8,7 @@ pub enum WriterCall<S: NameSet> {
     /// List `gc/` and read what is in it. Answer: [`WriterAnswer::Sweeps`].
     ListSweeps,
     /// Put packs and index segments, durably; chunks in packs that [`Writer::may_rely`] refuses count as absent. Answer: [`WriterAnswer::Stored`].
+    /// As often as it likes in between: put a snapshot of what is stored so far, and list sweeps. Answer to that: [`WriterAnswer::Sweeps`].
     Store,
     /// Put the snapshot, durably. Answer: [`WriterAnswer::Put`].
     PutSnapshot,
@@ -135,6 +136,8 @@ impl<S: NameSet> Writer<S> {
                 self.refuse(&seen);
                 self.at = At::Storing;
             }
+            // A checkpoint of a long run.
+            (At::Storing, WriterAnswer::Sweeps(seen)) => self.refuse(&seen),
             (At::Storing | At::StoringAgain, WriterAnswer::Stored { relied, by_parent }) => {
                 (self.relied, self.by_parent) = (relied, by_parent);
                 self.at = At::Committing;

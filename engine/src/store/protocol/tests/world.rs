@@ -217,6 +217,7 @@ fn step_writer(world: &World, who: usize, config: &Config, rules: Rules, out: &m
                 1 => out.push(step(&|next| next.packs.add(own), 2)),
                 2 => out.push(step(&|next| next.index.add(own), 3)),
                 3 if config.checkpoint && !again => out.push(step(&|next| next.snapshots.add(checkpoint_of(who)), 4)),
+                4 => out.push(step(&|next| next.writers[who].rules.answer(WriterAnswer::Sweeps(world.seen(None))), 5)),
                 _ => out.push(answer(&|next| next.writers[who].attempt += 1, relied(own))),
             }
         }

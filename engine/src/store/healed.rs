@@ -1,0 +1,91 @@
+//! Second tries for what is missing or damaged: the healed copy beside it (SPEC chapter 2), and for a pack its parity (chapter 11).
+
+use super::error::{RepositoryError, Result};
+use super::{Store, StoreError};
+use crate::format::FormatError;
+use crate::format::id::ObjectId;
+use crate::format::layout::ObjectName;
+use crate::format::pack::PACK_LENGTH_MAX;
+use crate::format::parity;
+
+/// Bytes of an object that are read at a time when it cannot be read at once, and when they cannot either.
+const WINDOW: usize = 1 << 20;
+const SECTOR: usize = 4096;
+
+fn object_id(bytes: &[u8]) -> ObjectId {
+    ObjectId(*blake3::hash(bytes).as_bytes())
+}
+
+/// Reads exactly this copy of an object and compares its hash with its name.
+pub(crate) fn get_copy(store: &dyn Store, name: &ObjectName) -> Result<Vec<u8>> {
+    let bytes = store.get(name)?;
+    if object_id(&bytes) == name.id { Ok(bytes) } else { Err(RepositoryError::format(name, FormatError::WrongName)) }
+}
+
+/// Reads a whole object and compares its hash with its name; if it is missing or damaged, its healed copy serves.
+pub(crate) fn get_checked(store: &dyn Store, name: &ObjectName) -> Result<Vec<u8>> {
+    match (get_copy(store, name), name.healed()) {
+        (Err(error), Some(healed)) if error.is_damage() => get_copy(store, &healed).map_err(|_| error),
+        (first, _) => first,
+    }
+}
+
+/// What can still be read of an object, zeros where nothing can; `None` if it is gone or too long to be one.
+pub(crate) fn salvage(store: &dyn Store, name: &ObjectName) -> std::result::Result<Option<Vec<u8>>, StoreError> {
+    let Some(length) = store.stat(name)?.filter(|length| *length <= PACK_LENGTH_MAX) else { return Ok(None) };
+    let mut bytes = vec![0; length as usize];
+    for (number, window) in bytes.chunks_mut(WINDOW).enumerate() {
+        let start = number * WINDOW;
+        if store.read_into(name, start as u64, window).is_ok() {
+            continue;
+        }
+        for (number, sector) in window.chunks_mut(SECTOR).enumerate() {
+            match store.read_into(name, (start + number * SECTOR) as u64, sector) {
+                Err(error) if !error.is_about_one_object() => return Err(error),
+                Err(_) => sector.fill(0),
+                Ok(()) => {}
+            }
+        }
+    }
+    Ok(Some(bytes))
+}
+
+/// Where the bytes of a damaged object come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Remedy {
+    /// The healed copy beside it.
+    HealedCopy,
+    /// The other of the two places of a key slot.
+    Twin,
+    /// The pack's own parity.
+    Parity,
+    /// Another copy of the repository: its number among those that were named.
+    Mirror(usize),
+}
+
+/// All bytes of a pack that could not be read as it is.
+pub(crate) enum Sound {
+    /// It is what it should be after all: somebody healed it meanwhile, or it was put as it is.
+    AsItIs(Vec<u8>),
+    /// It is not, and these are its bytes.
+    Again(Vec<u8>, Remedy),
+    /// Nothing helps.
+    Beyond,
+}
+
+/// Looks for all bytes of a pack that could not be read as it is. An error says that the store failed.
+pub(crate) fn sound_pack(store: &dyn Store, name: &ObjectName) -> std::result::Result<Sound, StoreError> {
+    let bytes = match store.get(name) {
+        Ok(bytes) if object_id(&bytes) == name.id => return Ok(Sound::AsItIs(bytes)),
+        Ok(bytes) => Some(bytes),
+        Err(error) if error.is_about_one_object() => salvage(store, name)?,
+        Err(error) => return Err(error),
+    };
+    match name.healed().map(|healed| get_copy(store, &healed)) {
+        Some(Ok(bytes)) => return Ok(Sound::Again(bytes, Remedy::HealedCopy)),
+        Some(Err(RepositoryError::Store(error))) if !error.is_about_one_object() => return Err(error),
+        _ => {}
+    }
+    let mended = bytes.and_then(|bytes| parity::mend(&bytes, name.id).ok());
+    Ok(mended.map_or(Sound::Beyond, |mended| Sound::Again(mended.bytes, Remedy::Parity)))
+}
