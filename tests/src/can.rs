@@ -22,12 +22,16 @@ pub enum Can {
     Flags,
     /// Give a process so much memory and no more.
     LimitMemory,
+    /// Make a disk that fails when it is told to.
+    FailingDisk,
+    /// Make the C library's calls fall short.
+    ShortWrites,
     /// Start an S3 server.
     S3,
 }
 
 /// Everything that can be asked, with what is skipped when the answer is no.
-pub const ALL: [(Can, &str); 9] = [
+pub const ALL: [(Can, &str); 11] = [
     (Can::Root, "devices, owners, trusted attributes, capabilities: need root"),
     (Can::Xattrs, "attributes and ACLs: the temporary directory's file system keeps none"),
     (Can::Strace, "proof by system call trace: strace cannot trace here"),
@@ -36,6 +40,8 @@ pub const ALL: [(Can, &str); 9] = [
     (Can::PlainUser, "restoring as a plain user: needs root and setpriv to become one"),
     (Can::Flags, "inode flags: the temporary directory's file system keeps none"),
     (Can::LimitMemory, "keeping a memory limit: no control group for memory can be made here"),
+    (Can::FailingDisk, "a failing disk under the repository: needs root, nbdkit, nbdfuse, fusermount3, and loop devices"),
+    (Can::ShortWrites, "reads and writes that fall short: needs fiu-run"),
     (Can::S3, "repositories in a bucket: tests/run could not install an S3 server (moto), or VAULT_TESTS_SERVERS does not say where"),
 ];
 
@@ -56,6 +62,8 @@ pub fn test(what: Can) -> bool {
         Can::PlainUser => shell("setpriv --reuid 65534 --regid 65534 --clear-groups true"),
         Can::Flags => shell(": >\"$1\"; chattr +d \"$1\"; lsattr \"$1\" | grep -q d"),
         Can::LimitMemory => memory_groups().is_some(),
+        Can::FailingDisk => crate::mount::FailingDisk::new(8).is_some(),
+        Can::ShortWrites => shell("fiu-run -x -c 'enable name=posix/io/rw/pwrite/reduce' true"),
         Can::S3 => crate::servers::moto().is_some(),
     }
 }

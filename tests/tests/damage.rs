@@ -143,6 +143,23 @@ fn the_cache_never_matters() {
     }
     let _ = fs::remove_dir_all(room.cache());
     check("gone");
+    // Each file by itself ends early.
+    for file in files_below(&room.cache()) {
+        for length in [0, 1, 4096, file.metadata().unwrap().len().saturating_sub(1)] {
+            if length < file.metadata().map_or(0, |found| found.len()) {
+                fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(length).unwrap();
+                check(&format!("{} cut to {length}", file.display()));
+            }
+        }
+    }
+    // All of the other repository's cache under this repository's name.
+    let folder_of = |cache: &Path| {
+        let inside = files_below(cache).into_iter().find(|file| file.ends_with("control.sqlite")).unwrap();
+        inside.parent().unwrap().to_owned()
+    };
+    let folder = folder_of(&room.cache());
+    copy(&folder_of(&other), &folder);
+    check("another repository's whole");
     // The other repository's files under this repository's names.
     let mine = files_below(&room.cache());
     for (mine, theirs) in mine.iter().zip(files_below(&other)) {
@@ -151,4 +168,33 @@ fn the_cache_never_matters() {
     check("swapped");
     fs::set_permissions(room.cache(), std::os::unix::fs::PermissionsExt::from_mode(0o555)).unwrap();
     check("read-only");
+}
+
+/// The repository is an older state of itself, copied back after a loss; the cache knows what came later.
+#[test]
+fn a_cache_from_the_future_never_matters() {
+    let (room, source) = small();
+    let first = Plain::read(&source);
+    let older = room.path("older");
+    copy(&room.repository(), &older);
+    let kept = room.snapshots();
+    tree::write(&source, &[tree::noise("later", 2_000_000, 7), tree::file("words", tree::Random(3).words(450_000))]);
+    let later = Plain::read(&source);
+    room.backup(&source);
+    room.vault(["forget", "--keep-last", "1", "--prune", "--max-unused", "0", "--grace", "0"]).run().ok();
+    room.verify();
+    copy(&older, &room.repository());
+
+    assert_eq!(room.snapshots(), kept, "nothing is shown that is not there");
+    room.verify();
+    let target = room.restore("latest", &source, "first");
+    assert_eq!(first.differences(&Plain::read(&target)), "");
+    room.backup(&source);
+    let target = room.restore("latest", &source, "later");
+    assert_eq!(later.differences(&Plain::read(&target)), "");
+    room.verify();
+    room.vault(["prune", "--max-unused", "0", "--grace", "0"]).run().ok();
+    let target = room.restore(&kept[1], &source, "first-again");
+    assert_eq!(first.differences(&Plain::read(&target)), "");
+    room.verify();
 }

@@ -4,9 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use vault_tests::can::{self, Can};
 use vault_tests::clean_room::{CleanRoom, inside, raw};
+use vault_tests::mount::Mount;
 use vault_tests::plain::Plain;
 use vault_tests::tree::{self, Entry};
 
@@ -149,23 +149,6 @@ fn other_file_systems_are_left_out_with_x() {
     backup(&room, &source, &[]).ok();
     assert_eq!(kept(&room, &source), ["f", "mounted/inner"]);
     drop(mount);
-}
-
-/// A mounted file system that goes away with the test, however it ends.
-struct Mount(PathBuf);
-
-impl Mount {
-    fn tmpfs(at: &Path, options: &str) -> Self {
-        let done = Command::new("mount").args(["-t", "tmpfs", "-o", options, "none"]).arg(at).status().unwrap();
-        assert!(done.success());
-        Self(at.to_owned())
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
 }
 
 #[test]

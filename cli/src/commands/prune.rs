@@ -110,7 +110,7 @@ fn tell(outcome: &PruneOutcome, dry_run: bool, duration: Duration, session: &Ses
         temporary_bytes: outcome.temporary_bytes,
         trees_read: outcome.trees.0,
         lost: outcome.lost,
-        finished: !outcome.out_of_time,
+        finished: !outcome.out_of_time && !outcome.out_of_room,
         total_duration: duration.as_secs_f64(),
     })))?;
     let would = if dry_run { "would be " } else { "" };
@@ -132,6 +132,9 @@ fn tell(outcome: &PruneOutcome, dry_run: bool, duration: Duration, session: &Ses
     }
     if outcome.spared > 0 {
         output.remark(format_args!("{} spared: a new snapshot needs what is in them.", count(outcome.spared, "pack", "packs")))?;
+    }
+    if outcome.out_of_room {
+        output.remark("There was no room for all that was to be moved; the next prune goes on, best after more was forgotten.")?;
     }
     if outcome.out_of_time {
         output.remark("The time was up before everything was moved; the next prune goes on.")?;

@@ -17,7 +17,8 @@ impl From<StoreError> for Complaint {
                 .hint("check who owns the repository and who may write to it"),
             StoreErrorKind::Full => Self::new(Exit::Refused, format!("no space is left for {object}"))
                 .since(reason)
-                .hint("make room and run the same command again: what was stored already is used"),
+                .hint("make room and run the same command again: what was stored already is used")
+                .hint("vault forget and vault prune work on a full disk too"),
             StoreErrorKind::Transient => Self::failed(format!("the store did not answer for {object}")).since(reason).hint("try again"),
             StoreErrorKind::Corrupt => Self::failed(format!("{object} is damaged")).since(reason).hint(VERIFY),
             StoreErrorKind::Unsupported => Self::usage(format!("{object} cannot be used")).since(reason),

@@ -35,7 +35,13 @@ pub fn by_hand<'a>(all: &'a [StoredSnapshot], wanted: &[ObjectId], now: Time, fo
 pub fn forget(repository: &Repository, snapshots: &[&StoredSnapshot]) -> Result<()> {
     repository.check_writable()?;
     for stored in snapshots.iter().filter(|stored| !stored.forgotten) {
-        repository.put_control(ObjectKind::Forget, Sealed::Forget, &forget_record(repository, stored, None).encode())?;
+        let record = forget_record(repository, stored, None).encode();
+        let put = || repository.put_control(ObjectKind::Forget, Sealed::Forget, &record);
+        match put() {
+            // Whoever forgets on a full disk is about to make room: the next prune sets some aside again.
+            Err(error) if error.is_full() && repository.store.use_reserve()? > 0 => put()?,
+            other => other?,
+        };
     }
     repository.store.barrier()?;
     for stored in snapshots {

@@ -17,6 +17,7 @@ use crate::format::layout::{ObjectKind, ObjectName};
 use crate::store::error::{RepositoryError, Result};
 use crate::store::load::BadBlocks;
 use crate::store::repository::{Repository, StoredSnapshot};
+use crate::store::reserve::RESERVE_BYTES;
 use crate::store::sweeps;
 pub(super) use ground::listed;
 use ground::{Bits, Ground};
@@ -98,6 +99,8 @@ pub struct PruneOutcome {
     pub lost: u64,
     /// The time was up, and not all was done.
     pub out_of_time: bool,
+    /// The store had no room for all that was to be moved, and not all was done.
+    pub out_of_room: bool,
 }
 
 /// What a prune works on.
@@ -113,6 +116,8 @@ struct Prune<'a> {
     keys: FreshKeys,
     uses: Vec<Use>,
     outcome: PruneOutcome,
+    /// The store is full: what frees most at the price of least comes first.
+    is_tight: bool,
 }
 
 /// The snapshots that are roots: all that are listed. One that cannot be read is passed over only if it was never confirmed.
@@ -143,15 +148,24 @@ const TRIES_MAX: u32 = 5;
 /// # Errors
 /// [`RepositoryError::MissingChunk`] for a tree that is missing below a confirmed snapshot, any error of a confirmed snapshot that cannot be read:
 /// what they need cannot be known, so nothing is deleted. Store errors; [`RepositoryError::Cancelled`]. Whatever ends a prune, the next one goes on.
+///
+/// A full store ends it only if nothing could be deleted: the packs of no use go first then, and what was set aside makes room for the record of it.
 pub fn prune(repository: &Repository, options: &PruneOptions, monitor: &dyn Monitor, cancel: &Cancel) -> Result<PruneOutcome> {
     if !options.dry_run {
         repository.check_writable()?;
     }
     let started = repository.host.elapsed();
     let mut tries = 1;
-    loop {
+    let mut is_tight = false;
+    let outcome = loop {
         let mut listed = Vec::new();
-        match prune_once(repository, options, monitor, cancel, started, &mut listed) {
+        match prune_once(repository, options, monitor, cancel, started, is_tight, &mut listed) {
+            Err(error) if error.is_full() && !is_tight => {
+                is_tight = true;
+                repository.store.use_reserve()?;
+                monitor.note("the store is full: what no snapshot needs is deleted before anything is moved");
+                repository.lookup.refresh();
+            }
             // Others sweep too: what was listed is gone, or lies elsewhere by now. Only what is missing in a store that stands still is missing.
             Err(error) if error.is_damage() && has_changed(repository, &listed)? => {
                 if tries == TRIES_MAX {
@@ -161,8 +175,22 @@ pub fn prune(repository: &Repository, options: &PruneOptions, monitor: &dyn Moni
                 tries += 1;
                 repository.lookup.refresh();
             }
-            other => return other,
+            other => break other,
         }
+    };
+    if !options.dry_run {
+        keep_reserve(repository, monitor);
+    }
+    outcome
+}
+
+/// Sets room aside for the next prune on a full store: for the record of all packs, and for the largest index segment. Best effort.
+fn keep_reserve(repository: &Repository, monitor: &dyn Monitor) {
+    let segments = repository.store.list(ObjectKind::Index).unwrap_or_default();
+    let packs = ground::listed(repository).unwrap_or_default().len() as u64;
+    let bytes = segments.iter().map(|(_, length)| *length).max().unwrap_or_default() + packs * 64;
+    if let Err(error) = repository.store.keep_reserve(bytes.max(RESERVE_BYTES)) {
+        monitor.note(&format!("no room could be set aside for a prune on a full store: {error}"));
     }
 }
 
@@ -177,6 +205,7 @@ fn prune_once(
     monitor: &dyn Monitor,
     cancel: &Cancel,
     started: Duration,
+    is_tight: bool,
     listed: &mut Vec<IndexedPack>,
 ) -> Result<PruneOutcome> {
     let left = repository.sweeps()?;
@@ -210,7 +239,11 @@ fn prune_once(
     let limits = Limits {
         unused_percent_max: options.unused_percent_max,
         repack_bytes_max: options.repack_bytes_max,
-        round_bytes_max: if options.time_max.is_some() { 128 << 20 } else { 1 << 30 },
+        round_bytes_max: match (is_tight, options.time_max) {
+            (true, _) => 2 * repository.config.pack_size_bytes,
+            (false, Some(_)) => 128 << 20,
+            (false, None) => 1 << 30,
+        },
     };
     let plan = plan::plan(&uses, &limits);
     let outcome = PruneOutcome {
@@ -221,7 +254,7 @@ fn prune_once(
         ..PruneOutcome::default()
     };
     let keys = FreshKeys::new(repository, &options.host);
-    let mut prune = Prune { repository, options, monitor, cancel, ground, marks, needed, keys, uses, outcome };
+    let mut prune = Prune { repository, options, monitor, cancel, ground, marks, needed, keys, uses, outcome, is_tight };
     if options.dry_run {
         let deleted = plan.dead.len() + plan.rounds.iter().map(Vec::len).sum::<usize>();
         prune.outcome.deleted = (deleted as u64, plan.freed_bytes);
@@ -252,7 +285,7 @@ impl Prune<'_> {
         let mut first = Some(left);
         let nothing = Vec::new();
         let mut rounds: Vec<&Vec<usize>> = plan.rounds.iter().collect();
-        if rounds.is_empty() || (plan.moved_bytes > SEPARATE_BYTES && !dead.is_empty()) {
+        if rounds.is_empty() || ((self.is_tight || plan.moved_bytes > SEPARATE_BYTES) && !dead.is_empty()) {
             rounds.insert(0, &nothing);
         }
         for (at, round) in rounds.into_iter().enumerate() {
@@ -263,7 +296,13 @@ impl Prune<'_> {
             if self.cancel.is_cancelled() {
                 return Err(RepositoryError::Cancelled);
             }
-            sweep::sweep(self, &std::mem::take(&mut dead), round, plan.moved_bytes, first.take())?;
+            match sweep::sweep(self, &std::mem::take(&mut dead), round, plan.moved_bytes, first.take()) {
+                Err(error) if error.is_full() && self.outcome.deleted.0 > 0 => {
+                    self.outcome.out_of_room = true;
+                    break;
+                }
+                done => done?,
+            }
         }
         Ok(())
     }

@@ -87,7 +87,7 @@ impl DirectWriter {
         Ok(())
     }
 
-    /// Whether the first piece was accepted as a direct write; after that every failure is one of the disk.
+    /// Whether all pieces were accepted as direct writes.
     fn pieces(&self, file: &File, bytes: &[u8]) -> io::Result<bool> {
         let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
         if buffer.is_empty() {
@@ -99,7 +99,8 @@ impl DirectWriter {
             aligned.copy_from_slice(piece);
             match file.write_all_at(aligned, (number * PIECE) as u64) {
                 Ok(()) => {}
-                Err(error) if number == 0 && error.kind() == io::ErrorKind::InvalidInput => return Ok(false),
+                // The first of its kind that is refused, or the rest of a write that fell short of a whole page.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(false),
                 Err(error) => return Err(error),
             }
         }

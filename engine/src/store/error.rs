@@ -158,6 +158,11 @@ impl RepositoryError {
         self.is_damage() || matches!(self, Self::Format { .. })
     }
 
+    /// Whether no room is left in the store.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Store(error) if error.kind == StoreErrorKind::Full)
+    }
+
     /// Whether an object is not there: swept, perhaps, since it was listed.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Store(error) if error.kind == StoreErrorKind::Missing)

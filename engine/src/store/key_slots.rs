@@ -2,6 +2,7 @@
 
 use super::Store;
 use super::error::{RepositoryError, Result};
+use super::healed::get_checked;
 use super::host::Host;
 use super::opening::slots;
 use super::repository::{Repository, put_named};
@@ -41,7 +42,12 @@ pub(super) fn put_slot(
     let bytes = slot::create(keys, secret, cost, &label, &random).map_err(|error| RepositoryError::format("new key slot", error))?;
     // Two copies: a slot that is lost or damaged takes the whole repository with it.
     put_named(store, ObjectKind::KeyCopy, bytes.clone())?;
-    put_named(store, ObjectKind::Key, bytes)
+    let id = put_named(store, ObjectKind::Key, bytes)?;
+    // Others are about to be removed: what the store says that it put must be there.
+    for kind in [ObjectKind::KeyCopy, ObjectKind::Key] {
+        get_checked(store, &ObjectName::new(kind, id))?;
+    }
+    Ok(id)
 }
 
 impl Repository {
@@ -112,6 +118,8 @@ impl Repository {
         for (secret, label) in secrets {
             new.push(put_slot(&*self.store, &keys, &*self.host, host_name, secret, Argon2Cost::default(), label)?);
         }
+        // A power cut must not leave the configuration of an epoch whose keys nobody has.
+        self.store.barrier()?;
         let bytes = control::create(&keys, Sealed::Config, &SealedBy::Control, &config.encode(None), &self.host.random())
             .map_err(|error| RepositoryError::format("new configuration", error))?;
         put_named(&*self.store, ObjectKind::Config, bytes)?;

@@ -17,6 +17,7 @@ pub(crate) mod post_check;
 pub mod protocol;
 pub mod remote;
 pub mod repository;
+pub mod reserve;
 pub mod run;
 pub mod scratch;
 pub mod service;
@@ -100,6 +101,16 @@ pub trait Store: Send + Sync {
     /// Takes away what puts that were killed left behind more than `age_seconds` ago, by the store's own clock. Returns how many bytes that freed
     /// or, in a dry run, would free.
     fn sweep_temporary(&self, _age_seconds: u64, _dry_run: bool) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    /// Sets at least `bytes` aside, or as much as there is room for, to be given up when the store is full. A store that cannot goes without.
+    fn keep_reserve(&self, _bytes: u64) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Gives up what was set aside; returns how many bytes that freed. For whoever makes room by what is put then.
+    fn use_reserve(&self) -> Result<u64, StoreError> {
         Ok(0)
     }
 

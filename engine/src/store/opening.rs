@@ -21,6 +21,8 @@ pub(super) fn slots(store: &dyn Store) -> Result<(BTreeMap<ObjectId, Slot>, Vec<
     let mut copies: BTreeMap<ObjectId, Vec<(ObjectKind, u64)>> = BTreeMap::new();
     for kind in [ObjectKind::Key, ObjectKind::KeyCopy] {
         for (id, length) in store.list(kind)? {
+            // A killed run may have put it, and no barrier kept it: what is written under its keys must not outlive it.
+            store.adopt(&ObjectName::new(kind, id));
             copies.entry(id).or_default().push((kind, length));
         }
     }
@@ -74,6 +76,7 @@ pub(super) fn read_configs(store: &dyn Store, keys: &KeyRing) -> Result<Configs>
     let (mut unwritable, mut left_out) = (None, Vec::new());
     for (id, _) in store.list(ObjectKind::Config)? {
         let name = ObjectName::new(ObjectKind::Config, id);
+        store.adopt(&name);
         let opened = get_checked(store, &name).and_then(|bytes| {
             let record = control::open(keys, Sealed::Config, &bytes).map_err(RepositoryError::of(&name))?;
             Ok((control::stated_epoch(&bytes).map_err(RepositoryError::of(&name))?, record))

@@ -1,6 +1,7 @@
 //! Drives the rules of a writer over the store, from the snapshot that was put to its confirmation.
 
 use super::error::{RepositoryError, Result};
+use super::healed::get_checked;
 use super::load::pack_name;
 use super::needs::packs_needed;
 use super::protocol::{Rules, Writer, WriterAnswer, WriterCall};
@@ -46,7 +47,10 @@ pub fn run(
                 *relied = match packs_needed(repository, root, &|pack| writer.may_rely(*pack), cancelled) {
                     Ok(packs) => packs,
                     // The parent went, and with it what was taken from it without a look.
-                    Err(error) if parent.is_some() && error.concerns_one_object() => return Err(RepositoryError::Swept(1)),
+                    Err(error) if parent.is_some() && error.concerns_one_object() => {
+                        writer.answer(WriterAnswer::There(false));
+                        return Err(RepositoryError::Swept(1));
+                    }
                     Err(error) => return Err(error),
                 };
                 WriterAnswer::Stored { relied: relied.keys().copied().collect(), by_parent: false }
@@ -78,7 +82,10 @@ pub fn run(
             // The snapshot stands, and it is the same one.
             WriterCall::PutSnapshot => WriterAnswer::Put,
             WriterCall::PutConfirmation => {
-                repository.store.adopt(&ObjectName::new(ObjectKind::Snapshot, id));
+                let snapshot = ObjectName::new(ObjectKind::Snapshot, id);
+                // A store may have said that it put what it did not, or not whole.
+                get_checked(&*repository.store, &snapshot)?;
+                repository.store.adopt(&snapshot);
                 repository.store.barrier()?;
                 let confirmation =
                     repository.keys.confirmation(repository.keys.epoch(), id).map_err(|error| RepositoryError::format("new confirmation", error))?;

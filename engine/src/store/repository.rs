@@ -297,7 +297,8 @@ impl Repository {
             let bytes = match cached.remove(&id) {
                 Some(bytes) => Ok(bytes),
                 None => match get_checked(&*self.store, &name) {
-                    Err(RepositoryError::Store(error)) if error.kind == StoreErrorKind::Missing => continue,
+                    // Gone since it was listed; but one that is there and said to be missing must not be passed over: a sweeper would take what it needs.
+                    Err(RepositoryError::Store(error)) if error.kind == StoreErrorKind::Missing && self.store.stat(&name)?.is_none() => continue,
                     bytes => bytes.inspect(|_| fresh.push(all.len())),
                 },
             };

@@ -2,6 +2,7 @@
 
 use super::direct::DirectWriter;
 use super::error::kind_of_io;
+use super::reserve::{self, RESERVE_BYTES};
 use super::{Store, StoreError, StoreErrorKind};
 use crate::format::id::ObjectId;
 use crate::format::layout::{ObjectKind, ObjectName};
@@ -112,10 +113,20 @@ impl DirectoryStore {
         }
     }
 
+    /// An error of a full disk says which disk that is.
+    fn explain(&self, error: StoreError) -> StoreError {
+        if error.kind != StoreErrorKind::Full {
+            return error;
+        }
+        let reason = format!("the file system that holds {} is full", self.root.display());
+        StoreError { reason, ..error }
+    }
+
     /// The first thing in the directory that no interrupted `init` can have left there: that leaves empty folders and, at most, a configuration.
     fn foreign(&self) -> std::io::Result<Option<PathBuf>> {
         let ours: Vec<PathBuf> = ObjectKind::ALL.iter().flat_map(|kind| kind.leaf_folders()).map(|folder| self.root.join(folder)).collect();
         let (temporary, configurations) = (self.root.join(TEMPORARY), self.root.join(ObjectKind::Config.folder()));
+        let reserve = reserve::path(&self.root);
         let mut waiting = vec![self.root.clone()];
         while let Some(folder) = waiting.pop() {
             for entry in fs::read_dir(&folder)? {
@@ -123,7 +134,7 @@ impl DirectoryStore {
                 let path = entry.path();
                 if entry.file_type()?.is_dir() && ours.iter().any(|leaf| leaf.starts_with(&path)) {
                     waiting.push(path);
-                } else if path != temporary && folder != configurations {
+                } else if path != temporary && path != reserve && folder != configurations {
                     return Ok(Some(path));
                 }
             }
@@ -145,7 +156,7 @@ impl Store for DirectoryStore {
         // `fs` writes to a temporary file, syncs it and renames it; the folder's entry is the barrier's.
         self.runtime.block_on(self.operator.write(&name.path(), bytes)).map_err(|error| {
             self.tidy_up(name);
-            let error = translate(name, &error);
+            let error = self.explain(translate(name, &error));
             // What is not there is the temporary file, which somebody took for a leftover: nothing of ours is missing.
             if error.kind == StoreErrorKind::Missing { StoreError { kind: StoreErrorKind::Transient, ..error } } else { error }
         })?;
@@ -166,7 +177,7 @@ impl Store for DirectoryStore {
             Ok(false) => self.put(name, bytes).map(|()| Vec::new()),
             // As above: what is missing can only be the temporary file.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(StoreError::new(StoreErrorKind::Transient, name, error)),
-            Err(error) => Err(StoreError::from_io(name, &error)),
+            Err(error) => Err(self.explain(StoreError::from_io(name, &error))),
         }
     }
 
@@ -291,6 +302,14 @@ impl Store for DirectoryStore {
         Ok(freed)
     }
 
+    fn keep_reserve(&self, bytes: u64) -> Result<(), StoreError> {
+        reserve::keep(&self.root, bytes).map_err(|error| StoreError::from_io(reserve::path(&self.root).display(), &error))
+    }
+
+    fn use_reserve(&self) -> Result<u64, StoreError> {
+        reserve::give_up(&self.root).map_err(|error| StoreError::from_io(reserve::path(&self.root).display(), &error))
+    }
+
     fn barrier(&self) -> Result<(), StoreError> {
         let touched = std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner));
         for folder in &touched {
@@ -322,6 +341,7 @@ impl Store for DirectoryStore {
         for folder in &folders {
             fs::create_dir_all(folder).map_err(|error| fail(folder, &error))?;
         }
+        self.keep_reserve(RESERVE_BYTES)?;
         for kind in ObjectKind::ALL {
             sync_folder(&self.root.join(kind.folder()))?;
         }

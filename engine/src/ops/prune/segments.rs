@@ -67,27 +67,30 @@ pub fn put(repository: &Repository, packs: impl IntoIterator<Item = Result<std::
 }
 
 /// Puts segments for the packs that stay in place of all segments that speak of packs that go; then deletes these. When there are many small
-/// segments, they become one on the way.
-pub fn rewrite(repository: &Repository, ground: &mut Ground, threads: usize, goes: &dyn Fn(&ObjectId) -> bool) -> Result<()> {
+/// segments, they become one on the way. On a full store (`is_tight`) each gets its own in its place, the shortest first, so that room for one is enough.
+pub fn rewrite(repository: &Repository, ground: &mut Ground, threads: usize, is_tight: bool, goes: &dyn Fn(&ObjectId) -> bool) -> Result<()> {
     let segments = read(repository)?.0;
-    let small = segments.values().filter(|(_, rows)| *rows < SMALL_ROWS).count() > SMALL_MAX;
+    let small = !is_tight && segments.values().filter(|(_, rows)| *rows < SMALL_ROWS).count() > SMALL_MAX;
     let mut replaced: Vec<ObjectId> =
         segments.iter().filter(|(_, (packs, rows))| packs.iter().any(goes) || (small && *rows < SMALL_ROWS)).map(|(id, _)| *id).collect();
     if replaced.is_empty() {
         return Ok(());
     }
-    replaced.sort_unstable();
+    replaced.sort_unstable_by_key(|id| (segments[id].0.iter().filter(|pack| !goes(pack)).count(), *id));
     if replaced.iter().flat_map(|id| &segments[id].0).any(|pack| !goes(pack) && !ground.numbers.contains_key(pack)) {
         // Packs that a writer put since the packs were listed.
         ground.add(repository, &listed(repository)?, threads)?;
     }
-    let mut packs: Vec<u32> =
-        replaced.iter().flat_map(|id| &segments[id].0).filter(|pack| !goes(pack)).filter_map(|pack| ground.numbers.get(pack).copied()).collect();
-    packs.sort_unstable();
-    packs.dedup();
-    put(repository, packs.into_iter().map(|number| ground.table(repository, number)), &replaced)?;
-    for id in replaced {
-        repository.store.delete(&ObjectName::new(ObjectKind::Index, id))?;
+    for replaced in replaced.chunks_mut(if is_tight { 1 } else { usize::MAX }) {
+        replaced.sort_unstable();
+        let staying = replaced.iter().flat_map(|id| &segments[id].0).filter(|pack| !goes(pack));
+        let mut packs: Vec<u32> = staying.filter_map(|pack| ground.numbers.get(pack).copied()).collect();
+        packs.sort_unstable();
+        packs.dedup();
+        put(repository, packs.into_iter().map(|number| ground.table(repository, number)), replaced)?;
+        for id in replaced {
+            repository.store.delete(&ObjectName::new(ObjectKind::Index, *id))?;
+        }
     }
     repository.store.barrier()?;
     repository.lookup.refresh();

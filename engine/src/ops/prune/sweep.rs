@@ -9,6 +9,7 @@ use crate::format::layout::{ObjectKind, ObjectName};
 use crate::format::pack::PackKind;
 use crate::format::sweep::{SweepRecord, Victims};
 use crate::store::error::Result;
+use crate::store::healed::get_checked;
 use crate::store::load::pack_name;
 use crate::store::protocol::{Rules, Sweeper, SweeperAnswer, SweeperCall};
 use crate::store::repository::Repository;
@@ -70,8 +71,11 @@ pub fn sweep(prune: &mut Prune<'_>, dead: &[usize], round: &[usize], total_bytes
             // This driver warns writers before it moves anything.
             SweeperCall::PutCondemn => SweeperAnswer::Done,
             SweeperCall::PutSweep => {
-                own = Some(put(repository, &SweepRecord::Sweep(record(prune, rules.victims().iter().copied())))?);
+                let put = put(repository, &SweepRecord::Sweep(record(prune, rules.victims().iter().copied())))?;
                 repository.store.barrier()?;
+                // Writers rely on finding it: that the store says so is not enough.
+                get_checked(&*repository.store, &ObjectName::new(ObjectKind::Sweep, put))?;
+                own = Some(put);
                 SweeperAnswer::Done
             }
             SweeperCall::Wait => {
@@ -95,7 +99,7 @@ pub fn sweep(prune: &mut Prune<'_>, dead: &[usize], round: &[usize], total_bytes
                 SweeperAnswer::Spared(spared)
             }
             SweeperCall::PutIndex => {
-                segments::rewrite(repository, &mut prune.ground, prune.options.threads, &|pack| rules.victims().contains(pack))?;
+                segments::rewrite(repository, &mut prune.ground, prune.options.threads, prune.is_tight, &|pack| rules.victims().contains(pack))?;
                 // The copies that are relied on must outlive a power cut, too.
                 repository.store.barrier()?;
                 SweeperAnswer::Done
@@ -224,7 +228,7 @@ fn judge(prune: &Prune<'_>, rules: &Rule) -> Result<BTreeSet<ObjectId>> {
         }
         let table = match ground.table(repository, number) {
             // Another sweeper was faster.
-            Err(error) if error.is_gone() => continue,
+            Err(error) if error.is_gone() && repository.store.stat(&pack_name(place.pack.kind, *id))?.is_none() => continue,
             table => table?,
         };
         'chunks: for (ordinal, chunk) in table.table.chunks.iter().enumerate() {

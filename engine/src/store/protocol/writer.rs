@@ -14,7 +14,8 @@ pub enum WriterCall<S: NameSet> {
     PutSnapshot,
     /// Look whether the parent is there and no forget record names it. Answer: [`WriterAnswer::There`].
     LookAtParent,
-    /// Name every pack that the whole snapshot needs, none that [`Writer::may_rely`] refuses. Answer: [`WriterAnswer::Stored`].
+    /// Name every pack that the whole snapshot needs, none that [`Writer::may_rely`] refuses. Answer: [`WriterAnswer::Stored`], or
+    /// [`WriterAnswer::There`] with `false` if something of it is gone.
     NameEveryPack,
     /// Look whether the pack is physically there. Answer: [`WriterAnswer::There`].
     LookAtPack(S::Name),
@@ -180,6 +181,8 @@ impl<S: NameSet> Writer<S> {
                 self.relied = relied;
                 self.look();
             }
+            // All of it is looked at again when it was stored again, and the snapshot put again: sweeps first.
+            (At::Naming, WriterAnswer::There(false)) => self.at = At::StoringAgain,
             (At::Packs, WriterAnswer::There(there)) => {
                 if let Some(pack) = self.unseen.pop()
                     && (!there || (self.rules.hold(Rule::PackNotSwept) && self.active.has(pack)))
