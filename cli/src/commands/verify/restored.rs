@@ -56,6 +56,8 @@ fn lines(outcome: &RestoredOutcome, duration: Duration) -> Vec<String> {
         lines.push("Every byte of every file came, under its right name.".into());
     } else {
         lines.push("Everything else came back whole.".into());
+        // A restore meets blocks, not packs: what a backup is to store again has to be found first.
+        lines.push("vault verify --read-data says which packs are damaged, and remembers it for the next backup.".into());
         lines.extend(words::advice(true));
     }
     lines
