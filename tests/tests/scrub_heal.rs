@@ -202,5 +202,6 @@ fn every_flipped_byte_is_told_or_healed_and_none_is_restored_wrong() {
             assert!(!mends_itself || now == *bytes, "{what}: healed to something else");
         }
     }
+    println!("bytes flipped: {flipped}, healed: {healed}, refused: {refused}");
     assert!(flipped > 10_000 && healed > 9_000 && refused < 1_500, "{flipped} flipped, {healed} healed, {refused} refused");
 }

@@ -13,6 +13,7 @@ use vault_engine::format::slot::{Secret, Slot, SlotKind};
 use vault_engine::format::snapshot::{Forget, Snapshot, Status};
 use vault_engine::format::sweep::SweepRecord;
 use vault_engine::format::tree::TreeNode;
+use vault_rescue::keys::h;
 use vault_rescue::vectors::Vector;
 
 pub fn slot(v: &Vector) -> Outcome {
@@ -132,13 +133,17 @@ pub fn parity(v: &Vector) -> Outcome {
     if geometry.pack_length != v.input.len() as u64 {
         return Err(FormatError::BadStructure("another length").into());
     }
-    let mut made = v.input[..geometry.table_end() as usize].to_vec();
-    parity::append(&mut made);
-    let tables = made.len() - 2 * layout.table_length();
-    if v.input[tables..made.len()] != made[tables..] {
+    let covered = geometry.table_end() as usize;
+    let tables = covered + layout.parity_length();
+    let mut rows: Vec<u8> = v.input[..covered].chunks(layout.shard_length()).flat_map(|shard| h(shard)[..16].to_vec()).collect();
+    rows.extend(v.input[covered..tables].chunks(layout.shard_length()).flat_map(|shard| h(shard)[..16].to_vec()));
+    rows.extend(h(&rows));
+    if v.input[tables..tables + 2 * rows.len()] != rows.repeat(2) {
         return Err(FormatError::WrongHash.into());
     }
-    if v.input[..tables] != made[..tables] {
+    let mut made = v.input[..covered].to_vec();
+    parity::append(&mut made);
+    if v.input[..made.len()] != made {
         return Err(FormatError::BadStructure("parity that does not belong to the data").into());
     }
     Ok(vec![("shard-length", layout.shard_length().to_string()), ("shards", layout.data_shards().to_string()), ("groups", layout.groups().to_string())])

@@ -214,3 +214,26 @@ fn what_was_deleted_meanwhile_does_not_come_back() {
     assert_eq!(place(&*store, &finding, &bytes, false).unwrap(), None);
     assert!(!store.objects().keys().any(|found| found.id == name.id));
 }
+
+#[test]
+fn a_prune_moves_what_it_needs_out_of_a_rotten_pack() {
+    use crate::ops::prune::{PruneOptions, prune};
+    let (store, _) = small();
+    let repository = reopened(&store);
+    let builder = Builder::new(&repository);
+    // Its blocks share a pack; forgetting the first snapshot leaves the second in need of one of them.
+    let keep = builder.tree(vec![builder.file("keep", &noise(2, 50_000)), builder.file("more", &noise(3, 50_000))]);
+    let first = builder.commit(keep);
+    let builder = Builder::new(&repository);
+    let root = builder.tree(vec![builder.file("keep", &noise(2, 50_000))]);
+    builder.commit(root);
+    store.objects().retain(|name, _| name.id != first);
+    store.objects().retain(|name, _| name.kind != ObjectKind::Confirmation);
+    let pack = *store.objects().iter().find(|(name, bytes)| name.kind == ObjectKind::DataPack && bytes.len() > 100_000).unwrap().0;
+    flip(&store, &pack, 2000);
+    let options = PruneOptions { unused_percent_max: 0.0, grace: std::time::Duration::ZERO, ..PruneOptions::default() };
+    let outcome = prune(&reopened(&store), &options, &Quiet, &Cancel::default()).unwrap();
+    assert!(outcome.deleted.0 > 0 && !store.objects().contains_key(&pack), "{outcome:?}");
+    assert_eq!(verified(&store).damage.iter().filter(|damage| damage.kind != crate::ops::verify::DamageKind::Hidden).count(), 0);
+    assert!(store.objects().iter().filter(|(name, _)| name.kind == ObjectKind::DataPack).all(|(_, bytes)| bytes[11] == 1), "new packs have parity");
+}

@@ -78,6 +78,12 @@ pub fn repack(old: &Old<'_>, packs: &[Vec<Moved>], threads: usize, counter: &Cou
     done
 }
 
+/// Some bytes of a pack that is damaged or gone, if it can be mended.
+fn sound_range(repository: &Repository, table: &PackTable, range: &Range<u64>) -> Option<Vec<u8>> {
+    let bytes = repository.loader.sound_pack(repository, &table.name())?;
+    Some(bytes.get(range.start as usize..range.end as usize)?.to_vec())
+}
+
 /// Buffers of one thread.
 #[derive(Default)]
 struct Scratch {
@@ -161,7 +167,10 @@ impl Old<'_> {
         fresh: &mut Reblock<'_>,
     ) -> Result<()> {
         let repository = self.repository;
-        let bytes = repository.store.get_range(&table.name(), range.clone())?;
+        let bytes = match repository.store.get_range(&table.name(), range.clone()).map_err(RepositoryError::from) {
+            Err(error) if error.is_damage() => sound_range(repository, table, &range).ok_or(error)?,
+            bytes => bytes?,
+        };
         for (number, block) in run {
             let row = &table.table.blocks[block.block as usize];
             let boxed = &bytes[(row.offset - range.start) as usize..][..row.box_length as usize];
@@ -169,12 +178,20 @@ impl Old<'_> {
             scratch.boxed.clear();
             scratch.boxed.extend_from_slice(boxed);
             if !block.is_thin() {
-                repository.loader.check_seal(repository, table, block.block as usize, &mut scratch.boxed)?;
-                builder.push_moved(row, &table.table.keys[usize::from(row.key)], chunks, boxed);
+                let mut mended = None;
+                if let Err(error) = repository.loader.check_seal(repository, table, block.block as usize, &mut scratch.boxed) {
+                    let again = sound_range(repository, table, &(row.offset..row.offset + u64::from(row.box_length))).ok_or(error)?;
+                    scratch.boxed.clone_from(&again);
+                    repository.loader.check_seal(repository, table, block.block as usize, &mut scratch.boxed)?;
+                    mended = Some(again);
+                }
+                builder.push_moved(row, &table.table.keys[usize::from(row.key)], chunks, mended.as_deref().unwrap_or(boxed));
                 continue;
             }
             scratch.plain.clear();
-            repository.loader.open_block(repository, table, block.block as usize, &mut scratch.boxed, &mut scratch.plain)?;
+            if let Err(error) = repository.loader.open_block(repository, table, block.block as usize, &mut scratch.boxed, &mut scratch.plain) {
+                repository.loader.mended_block(repository, table, block.block as usize, &mut scratch.plain).ok_or(error)?;
+            }
             let first_bit = self.ground.packs[*number].first_bit + u64::from(row.first_chunk);
             let mut start = 0;
             for (at, chunk) in chunks.iter().enumerate() {
