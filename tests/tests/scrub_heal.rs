@@ -139,6 +139,22 @@ fn parity_can_be_done_without() {
     room.vault(["heal"]).run().code(6);
 }
 
+/// Several groups, of which the last shard is short: what no vector is large enough for.
+#[test]
+fn the_second_reader_finds_the_parity_of_a_large_pack_right() {
+    let mut bytes = vec![0; 9_400_001];
+    blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+    let covered = bytes.len() as u64;
+    bytes[..12].copy_from_slice(b"VAULTPK1\x01\x01\x01\x01");
+    bytes[48..56].copy_from_slice(&covered.to_le_bytes());
+    vault_engine::format::parity::append(&mut bytes);
+    bytes.extend_from_slice(&[0; 128]);
+    let shards = vault_rescue::parity::check(&bytes).unwrap();
+    assert_eq!((shards.length, shards.data, shards.groups), (65_536, 144, 2));
+    bytes[4_000_000] ^= 1;
+    assert!(vault_rescue::parity::check(&bytes).is_err());
+}
+
 /// What the one file of the snapshot holds, read with a fresh mind.
 fn contents(store: &Arc<MemoryStore>) -> Result<Vec<u8>> {
     let repository = Repository::open(store.clone(), Arc::new(SystemHost::default()), &[Secret::KeyFile(Key([9; 32]))], None)?;
