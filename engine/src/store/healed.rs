@@ -7,6 +7,7 @@ use crate::format::id::ObjectId;
 use crate::format::layout::ObjectName;
 use crate::format::pack::PACK_LENGTH_MAX;
 use crate::format::parity;
+use std::collections::BTreeMap;
 
 /// Bytes of an object that are read at a time when it cannot be read at once, and when they cannot either.
 const WINDOW: usize = 1 << 20;
@@ -48,6 +49,33 @@ pub(crate) fn salvage(store: &dyn Store, name: &ObjectName) -> std::result::Resu
         }
     }
     Ok(Some(bytes))
+}
+
+/// A listing under way: each object once, and where there is a healed copy, with its length.
+#[derive(Default)]
+pub(super) struct Listing {
+    found: Vec<(ObjectId, u64)>,
+    healed: BTreeMap<ObjectId, u64>,
+}
+
+impl Listing {
+    /// Takes up what lies under a name.
+    pub(super) fn push(&mut self, name: &ObjectName, length: u64) {
+        if name.is_healed {
+            self.healed.insert(name.id, length);
+        } else {
+            self.found.push((name.id, length));
+        }
+    }
+
+    /// All of it.
+    pub(super) fn finish(mut self) -> Vec<(ObjectId, u64)> {
+        if !self.healed.is_empty() {
+            self.found.retain(|(id, _)| !self.healed.contains_key(id));
+            self.found.extend(self.healed);
+        }
+        self.found
+    }
 }
 
 /// Where the bytes of a damaged object come from.

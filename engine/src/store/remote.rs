@@ -2,6 +2,7 @@
 //!
 //! A put that returned is durable there, so barriers are nothing to wait for. Objects are named by their bytes: a put whose answer was lost may be made again.
 
+use super::healed::Listing;
 use super::service::translate;
 use super::{Store, StoreError, StoreErrorKind};
 use crate::format::id::ObjectId;
@@ -121,12 +122,13 @@ impl Store for RemoteStore {
     fn list(&self, kind: ObjectKind) -> Result<Vec<(ObjectId, u64)>, StoreError> {
         let folder = format!("{}/", kind.folder().trim_end_matches('/'));
         let entries = self.wait(&folder, async { self.operator.list_with(&folder).recursive(true).await })?;
-        let files = entries.iter().filter(|entry| entry.metadata().mode() == EntryMode::FILE);
-        Ok(files
-            .filter_map(|entry| Some((ObjectName::parse(entry.path())?, entry.metadata().content_length())))
-            .filter(|(name, _)| name.kind == kind)
-            .map(|(name, length)| (name.id, length))
-            .collect())
+        let mut found = Listing::default();
+        for entry in entries.iter().filter(|entry| entry.metadata().mode() == EntryMode::FILE) {
+            if let Some(name) = ObjectName::parse(entry.path()).filter(|name| name.kind == kind) {
+                found.push(&name, entry.metadata().content_length());
+            }
+        }
+        Ok(found.finish())
     }
 
     fn stat(&self, name: &ObjectName) -> Result<Option<u64>, StoreError> {
@@ -138,7 +140,8 @@ impl Store for RemoteStore {
     }
 
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
-        self.wait(name, self.operator.delete(&name.path()))
+        // The healed copy first: what is left of a delete that was cut short is the object that was listed.
+        name.healed().into_iter().chain([*name]).try_for_each(|copy| self.wait(copy, self.operator.delete(&copy.path())))
     }
 
     fn adopt(&self, _: &ObjectName) {}

@@ -2,12 +2,13 @@
 
 use super::direct::DirectWriter;
 use super::error::kind_of_io;
+use super::healed::Listing;
 use super::reserve::{self, RESERVE_BYTES};
 use super::{Store, StoreError, StoreErrorKind};
 use crate::format::id::ObjectId;
 use crate::format::layout::{ObjectKind, ObjectName};
 use opendal::{ErrorKind, Operator};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -197,8 +198,7 @@ impl Store for DirectoryStore {
     }
 
     fn list(&self, kind: ObjectKind) -> Result<Vec<(ObjectId, u64)>, StoreError> {
-        let mut found = Vec::new();
-        let mut healed = BTreeMap::new();
+        let mut found = Listing::default();
         for folder in kind.leaf_folders() {
             let path = self.root.join(&folder);
             let entries = match fs::read_dir(&path) {
@@ -211,19 +211,14 @@ impl Store for DirectoryStore {
                 let name = entry.file_name();
                 let Some(name) = name.to_str().and_then(|name| ObjectName::parse(&format!("{folder}{name}"))) else { continue };
                 match entry.metadata() {
-                    Ok(metadata) if name.is_healed => drop(healed.insert(name.id, metadata.len())),
-                    Ok(metadata) => found.push((name.id, metadata.len())),
+                    Ok(metadata) => found.push(&name, metadata.len()),
                     // Deleted since the listing began.
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                     Err(error) => return Err(StoreError::from_io(name, &error)),
                 }
             }
         }
-        if !healed.is_empty() {
-            found.retain(|(id, _)| !healed.contains_key(id));
-            found.extend(healed);
-        }
-        Ok(found)
+        Ok(found.finish())
     }
 
     fn stat(&self, name: &ObjectName) -> Result<Option<u64>, StoreError> {
