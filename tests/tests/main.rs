@@ -27,6 +27,7 @@ mod restore;
 mod round_trip;
 mod s3;
 mod scrub_heal;
+mod secrets;
 mod selection;
 mod streams;
 mod tidy;
