@@ -17,6 +17,7 @@ mod world;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    world::shield_memory();
     allocator::give_memory_back();
     let world = world::World::enter();
     ExitCode::from(commands::run(world, std::env::args_os().collect()).code())

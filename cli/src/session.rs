@@ -17,6 +17,7 @@ use vault_engine::format::keys::Key;
 use vault_engine::format::layout::ObjectKind;
 use vault_engine::format::secret as keytext;
 use vault_engine::format::slot;
+use vault_engine::ops::alarm::Alarm;
 use vault_engine::store::error::RepositoryError;
 use vault_engine::store::host::{Host, SystemHost};
 use vault_engine::store::location::Location;
@@ -61,7 +62,7 @@ impl Session {
         };
         let attempt = |secret: &Secret| {
             // What was ignored on the way is not what was asked for, and still worth knowing.
-            attempt(secret).inspect(|repository| repository.take_left_out().iter().for_each(|error| self.output.warn(&format!("ignored: {error}"))))
+            attempt(secret).inspect(|repository| repository.take_left_out().into_iter().for_each(|error| self.tell_left_out(error)))
         };
         if let Some(Setting { value, origin }) = &settings.secret {
             self.warn_if_exposed(value);
@@ -97,6 +98,14 @@ impl Session {
             _ => error.into(),
         })?;
         Ok((name, store))
+    }
+
+    fn tell_left_out(&self, error: RepositoryError) {
+        match error {
+            // Should it not reach anybody, it is told again when something is written, or listed.
+            RepositoryError::OlderState(older) => drop(self.output.alarm(&Alarm::OlderState(older))),
+            error => self.output.warn(&format!("ignored: {error}")),
+        }
     }
 
     fn warn_if_exposed(&self, source: &SecretSource) {

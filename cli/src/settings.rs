@@ -55,6 +55,15 @@ pub struct ConfigFile {
     key_file: Option<PathBuf>,
     cache_dir: Option<PathBuf>,
     backup: BackupTable,
+    forget: ForgetTable,
+}
+
+/// The `[forget]` table, which counts for `prune` too.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct ForgetTable {
+    /// As `--stop-on-alarm`.
+    pub stop_on_alarm: bool,
 }
 
 /// The `[backup]` table. Its lists add to those of the command line; its single values give way to them.
@@ -133,6 +142,8 @@ pub struct Settings {
     pub cache_dir: Option<Setting<PathBuf>>,
     /// What the file says about backups.
     pub backup: BackupTable,
+    /// What the file says about forgetting.
+    pub forget: ForgetTable,
 }
 
 impl Settings {
@@ -151,6 +162,7 @@ impl Settings {
             secret: secret(global, world, &file, in_file)?,
             cache_dir: cache_dir(global, world, file.cache_dir.as_deref(), in_file)?,
             backup: file.backup,
+            forget: file.forget,
             file: path,
         })
     }

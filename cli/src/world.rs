@@ -41,7 +41,7 @@ struct Signals {
 }
 
 impl World {
-    /// Looks around, raises the limit of open files, keeps memory out of core dumps, and begins to listen for signals.
+    /// Looks around, raises the limit of open files, and begins to listen for signals.
     pub fn enter() -> Self {
         let world = Self {
             variables: std::env::vars_os().collect(),
@@ -55,8 +55,6 @@ impl World {
             ..Self::default()
         };
         raise_open_files();
-        // Best effort: keys must not reach a core file or another process of the same user.
-        let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
         world.listen();
         world
     }
@@ -186,6 +184,15 @@ impl Signals {
         }
         signal_hook::low_level::exit(i32::from(Exit::Interrupted.code()))
     }
+}
+
+/// Keeps memory out of core files and from other processes of the same user: keys will be in it. The first thing to be done; what a system does not
+/// know is done without.
+pub fn shield_memory() {
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    // The soft limit alone: a producer that is started may raise it again.
+    let limit = rustix::process::getrlimit(Resource::Core);
+    let _ = rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: limit.maximum });
 }
 
 /// The soft limit of open files becomes the hard one; a large restore holds many.

@@ -5,8 +5,8 @@ use crate::entry::{Contents, Entry, Type};
 use crate::fault::{Fault, Result, Rule, fail};
 use crate::index::Segment;
 use crate::keys::{Bytes32, Class, hex};
-use crate::repository::{Listed, Repository};
-use crate::snapshot::{Forget, read_confirmation};
+use crate::repository::{Forgotten, Listed, Repository};
+use crate::snapshot::read_confirmation;
 use crate::store::Place;
 use crate::tree::{Extent, Kind, MAX_LEVELS, Node, Piece, extents};
 use crate::walk::{Step, Trees, Walk};
@@ -108,10 +108,11 @@ fn check_packs(repository: &Repository, counts: &mut Counts, report: &mut dyn Fn
 }
 
 /// Chapter 13: gaps in a writer's sequence, and predecessors that are neither there nor forgotten.
-fn check_sequences(snapshots: &[Listed], forgets: &[Forget], report: &mut dyn FnMut(Fault)) {
-    let mut known: HashSet<Bytes32> = forgets.iter().map(|forget| forget.snapshot).collect();
+fn check_sequences(snapshots: &[Listed], forgets: &[Forgotten], report: &mut dyn FnMut(Fault)) {
+    let mut known: HashSet<Bytes32> = forgets.iter().map(|(forget, _)| forget.snapshot).collect();
     known.extend(snapshots.iter().map(|listed| listed.name));
-    let mut numbers: BTreeSet<(&str, u64)> = forgets.iter().map(|forget| (forget.writer.as_str(), forget.sequence)).collect();
+    let mut numbers: BTreeSet<(&str, u64)> =
+        forgets.iter().map(|(forget, _)| (forget.writer.as_str(), forget.sequence)).collect();
     for listed in snapshots {
         let snapshot = &listed.snapshot;
         numbers.insert((&snapshot.writer, snapshot.sequence));

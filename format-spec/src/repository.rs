@@ -10,7 +10,6 @@ use crate::snapshot::{Forget, PARTIAL, Snapshot, confirmation_names, read_confir
 use crate::store::{Place, Store};
 use crate::tree::Node;
 use crate::walk::Trees;
-use std::collections::HashSet;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -288,12 +287,12 @@ impl Repository {
         Err(last.of(&format!("chunk {}", hex(name))))
     }
 
-    /// All forget records that can be read, and what is wrong with the others.
-    pub fn forgets(&self) -> Result<(Vec<Forget>, Vec<Fault>)> {
+    /// All forget records that can be read with the epochs of their envelopes, and what is wrong with the others.
+    pub fn forgets(&self) -> Result<(Vec<Forgotten>, Vec<Fault>)> {
         let (mut forgets, mut faults) = (Vec::new(), Vec::new());
         for name in self.store.list(Place::Forget)? {
-            let record = self.control(Place::Forget, &name, &[control::FORGET]);
-            match record.and_then(|record| Forget::parse(&record)) {
+            let record = self.control_and_epoch(Place::Forget, &name, &[control::FORGET]);
+            match record.and_then(|(record, epoch)| Ok((Forget::parse(&record)?, epoch))) {
                 Ok(forget) => forgets.push(forget),
                 Err(fault) => faults.push(fault.of(&Place::Forget.object(&name))),
             }
@@ -304,7 +303,9 @@ impl Repository {
     /// All snapshots that can be read, by begun time, sequence and name, and what is wrong with the others.
     pub fn snapshots(&self) -> Result<(Vec<Listed>, Vec<Fault>)> {
         let (forgets, mut faults) = self.forgets()?;
-        let forgotten: HashSet<Bytes32> = forgets.iter().map(|forget| forget.snapshot).collect();
+        // One of an older epoch than its snapshot's does not count.
+        let is_forgotten =
+            |name: &Bytes32, epoch: u32| forgets.iter().any(|(forget, by)| forget.snapshot == *name && *by >= epoch);
         let mut listed = Vec::new();
         for name in self.store.list(Place::Snapshots)? {
             let record = self.control_and_epoch(Place::Snapshots, &name, &[control::SNAPSHOT]);
@@ -313,7 +314,7 @@ impl Repository {
                     name,
                     snapshot,
                     confirmed: self.is_confirmed(&name, epoch),
-                    forgotten: forgotten.contains(&name),
+                    forgotten: is_forgotten(&name, epoch),
                 }),
                 Err(fault) => faults.push(fault.of(&Place::Snapshots.object(&name))),
             }
@@ -347,6 +348,9 @@ impl Repository {
         }
     }
 }
+
+/// A forget record with the epoch of its envelope.
+pub type Forgotten = (Forget, u32);
 
 impl Trees for Repository {
     fn tree(&mut self, name: &Bytes32) -> Result<Rc<Vec<u8>>> {

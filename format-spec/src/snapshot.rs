@@ -36,8 +36,8 @@ pub struct Snapshot {
     pub predecessor: Option<Bytes32>,
     /// The snapshot that this one replaces.
     pub original: Option<Bytes32>,
-    /// Counts 1 to 10 of the summary.
-    pub summary: Option<[Option<u64>; 10]>,
+    /// Counts 1 to 13 of the summary.
+    pub summary: Option<[Option<u64>; 13]>,
     /// 0 complete, 1 incomplete, 2 partial.
     pub status: u64,
     /// Entries that could not be read.
@@ -68,8 +68,8 @@ fn tags(list: Array<'_>) -> Result<Vec<String>> {
     Ok(tags)
 }
 
-fn summary(map: Map<'_>) -> Result<[Option<u64>; 10]> {
-    let mut counts = [None; 10];
+fn summary(map: Map<'_>) -> Result<[Option<u64>; 13]> {
+    let mut counts = [None; 13];
     for (count, key) in counts.iter_mut().zip(1..) {
         if let Some(item) = map.get(key) {
             *count = Some(item.unsigned()?);

@@ -315,6 +315,8 @@ def chapter_snapshots(vec, flip, REPO, OTHER, ROOTS, COMMON):
     s("plain", "the least snapshot", "ok")
     s("full", "every key", "ok", dict(out_source="home", out_paths=[b"/a".hex(), b"\xff".hex()], out_tags="a,b", out_parent=other, out_sequence=7, out_predecessor=other, out_status="incomplete", out_unread=3),
       k5="home", k6=[b"/a", b"\xff"], k7=["a", "b"], k9=other, k11=7, k12=other, k13=other, k14={i: i for i in range(1, 11)}, k15=1, k16=3, k96=b"signature", k101=b"random")
+    s("summary", "all counts of a summary", "ok", k14={i: i for i in range(1, 14)})
+    s("summary-gone-text", "files that are gone, as text", "wrong-type", k14={12: "3"})
     s("optional", "an unknown optional key, in the summary too", "ok", k14={50: 1}, k127=b"")
     s("critical", "an unknown critical key", "unknown-critical", k128=0)
     s("critical-in-summary", "an unknown critical key in the summary", "unknown-critical", k14={128: 0})

@@ -72,4 +72,6 @@ def chapter_repositories(vec, flip, REPO, OTHER, ROOTS, COMMON):
     beyond, strange = shot(5000, None, epoch=2, roots=ROOTS + [rnd()])
     v("snapshot-of-unknown-epoch", "a snapshot of an epoch without a root key is not listed", "ok", base + first + strange, [(one, "confirmed")], one)
     v("snapshot-under-other-name", "a snapshot under another name is refused", "ok", base + first + [("snapshots/" + H(b"x").hex(), second[0][1])], [(one, "confirmed")], one)
+    v("forget-of-older-epoch", "a forget record of an older epoch than its snapshot's does not count", "ok", base + first + [forget(one, epoch=0)], [(one, "confirmed")], one)
+    v("forget-of-newer-epoch", "one of a newer epoch does", "ok", base + first + newer + [forget(new)], [(one, "confirmed"), (new, "forgotten")], one)
     v("names-that-are-none", "what has no name of an object is no part of the repository", "ok", base + first + [("snapshots/" + two.hex() + ".tmp", second[0][1]), ("snapshots/" + two.hex().upper(), second[0][1]), ("more/" + two.hex(), b"")], [(one, "confirmed")], one)

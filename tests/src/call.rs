@@ -21,6 +21,7 @@ pub struct Call {
     pub(crate) input: Option<Vec<u8>>,
     pub(crate) prompt: Option<String>,
     pub(crate) secrets: Vec<String>,
+    pub(crate) may_panic: bool,
 }
 
 impl Call {
@@ -70,6 +71,13 @@ impl Call {
     #[must_use]
     pub fn may_show_secrets(mut self) -> Self {
         self.secrets.clear();
+        self
+    }
+
+    /// A call that is made to panic; without this a panic fails the test.
+    #[must_use]
+    pub fn may_panic(mut self) -> Self {
+        self.may_panic = true;
         self
     }
 
@@ -126,7 +134,7 @@ impl Call {
                 let _ = stdin.write_all(&bytes);
             });
         }
-        Running { child, line, stdout, stderr, secrets: self.secrets }
+        Running { child, line, stdout, stderr, secrets: self.secrets, may_panic: self.may_panic }
     }
 
     /// Runs it to its end.
@@ -170,6 +178,7 @@ pub struct Running {
     stdout: Drain,
     stderr: Drain,
     secrets: Vec<String>,
+    may_panic: bool,
 }
 
 impl Running {
@@ -210,7 +219,7 @@ impl Running {
             let told = [&done.stdout, &done.stderr].into_iter().any(|bytes| contains(bytes, secret.as_bytes()));
             assert!(!told, "a secret was printed by {}", done.line);
         }
-        assert!(!contains(&done.stderr, b"panicked at"), "{done}");
+        assert!(self.may_panic || !contains(&done.stderr, b"panicked at"), "{done}");
         done
     }
 }

@@ -28,10 +28,12 @@ pub enum Can {
     ShortWrites,
     /// Start an S3 server.
     S3,
+    /// Make folders in which nothing can be deleted.
+    AppendOnly,
 }
 
 /// Everything that can be asked, with what is skipped when the answer is no.
-pub const ALL: [(Can, &str); 11] = [
+pub const ALL: [(Can, &str); 12] = [
     (Can::Root, "devices, owners, trusted attributes, capabilities: need root"),
     (Can::Xattrs, "attributes and ACLs: the temporary directory's file system keeps none"),
     (Can::Strace, "proof by system call trace: strace cannot trace here"),
@@ -43,6 +45,7 @@ pub const ALL: [(Can, &str); 11] = [
     (Can::FailingDisk, "a failing disk under the repository: needs root, nbdkit, nbdfuse, fusermount3, and loop devices"),
     (Can::ShortWrites, "reads and writes that fall short: needs fiu-run"),
     (Can::S3, "repositories in a bucket: tests/run could not install an S3 server (moto), or VAULT_TESTS_SERVERS does not say where"),
+    (Can::AppendOnly, "folders in which nothing can be deleted: the temporary directory's file system has none, or only root may make them"),
 ];
 
 /// Whether this host can do it.
@@ -61,6 +64,7 @@ pub fn test(what: Can) -> bool {
         Can::Npm => std::env::var_os("VAULT_TESTS_OFFLINE").is_none() && shell("npm view eslint@9 version --fetch-retries=1 --fetch-timeout=20000 >/dev/null"),
         Can::PlainUser => shell("setpriv --reuid 65534 --regid 65534 --clear-groups true"),
         Can::Flags => shell(": >\"$1\"; chattr +d \"$1\"; lsattr \"$1\" | grep -q d"),
+        Can::AppendOnly => shell("mkdir \"$1\"; chattr +a \"$1\"; : >\"$1/a\"; ! rm \"$1/a\" 2>/dev/null; chattr -a \"$1\""),
         Can::LimitMemory => memory_groups().is_some(),
         Can::FailingDisk => crate::mount::FailingDisk::new(8).is_some(),
         Can::ShortWrites => shell("fiu-run -x -c 'enable name=posix/io/rw/pwrite/reduce' true"),

@@ -152,7 +152,7 @@ impl CleanRoom {
     pub fn program<A: AsRef<OsStr>>(&self, program: impl AsRef<OsStr>, arguments: impl IntoIterator<Item = A>) -> Call {
         let mut command = Command::new(program);
         command.args(arguments).env_clear().envs(self.environment.iter().cloned()).current_dir(self.dir.path());
-        Call { command, input: None, prompt: None, secrets: self.secrets.clone() }
+        Call { command, input: None, prompt: None, secrets: self.secrets.clone(), may_panic: false }
     }
 
     /// The same on a terminal (`script` makes one), `input` typed into it. What is printed comes as standard output.

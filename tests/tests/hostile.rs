@@ -99,7 +99,7 @@ impl Life {
                 let repository = self.open()?;
                 let stored = lab::stored(&repository, id)?;
                 self.known.get_mut(&id).unwrap().may_go = true;
-                forget(&repository, &[&stored])
+                forget(&repository, &[&stored]).map(drop)
             }
             6 => {
                 let Some(id) = self.draw() else { return Ok(()) };

@@ -1,6 +1,7 @@
 //! All whole-system tests in one binary; `tidy` sees that no file is forgotten.
 #![allow(clippy::unwrap_used, clippy::format_collect, clippy::wildcard_imports)]
 
+mod append_only;
 mod bench;
 mod checkpoints;
 mod crash;
@@ -13,6 +14,7 @@ mod history;
 mod hostile;
 mod incomplete;
 mod keys;
+mod liars;
 mod matrix;
 mod memory;
 mod model;
@@ -20,6 +22,7 @@ mod ordering;
 mod output;
 mod power;
 mod prune;
+mod ransom;
 mod real_trees;
 mod repair;
 mod rescue;
@@ -27,6 +30,7 @@ mod restore;
 mod round_trip;
 mod s3;
 mod scrub_heal;
+mod secrets;
 mod selection;
 mod streams;
 mod tidy;

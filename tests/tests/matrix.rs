@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
+use vault_engine::format::control::sweep_kind;
 use vault_engine::format::id::ObjectId;
 use vault_engine::format::layout::{ObjectKind, ObjectName};
 use vault_engine::format::pack::{END_LENGTH, Geometry};
+use vault_engine::format::seal::Sealed;
 use vault_engine::ops::backup::{BackupOptions, ParentChoice, backup};
 use vault_engine::ops::forget::forget;
 use vault_engine::ops::heal::{HealOptions, heal};
@@ -91,7 +93,7 @@ fn swept(world: &World) -> Disk {
             lab::open(store.clone(), 1, None).and_then(|repository| lab::prune_all(&repository)).unwrap_err();
             store.disk()
         })
-        .find(|disk| disk.objects().keys().any(|name| name.kind == ObjectKind::Sweep))
+        .find(|disk| disk.objects().iter().any(|(name, bytes)| name.kind == ObjectKind::Sweep && sweep_kind(bytes) == Sealed::Sweep))
         .unwrap()
 }
 

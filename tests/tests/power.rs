@@ -56,7 +56,7 @@ impl Operation {
             Self::Backup => lab::back_up(repository, &world.next, "/one").map(drop),
             Self::Tag => tag(repository, HOST, &first()?, &TagChange { add: vec!["kept".into()], ..TagChange::default() }).map(drop),
             Self::Pin => pin(repository, HOST, &first()?, Some(Pin { reason: "why".into(), until: None })).map(drop),
-            Self::Forget => forget(repository, &[&first()?]),
+            Self::Forget => forget(repository, &[&first()?]).map(drop),
             Self::Undelete => undelete(repository, HOST, forgotten(repository)?.last().unwrap(), &Cancel::default()).map(drop),
             Self::Prune => lab::prune_all(repository),
             Self::Rewrite => {

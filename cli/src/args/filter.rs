@@ -9,10 +9,11 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use vault_engine::format::id::ObjectId;
 use vault_engine::format::node::Time;
+use vault_engine::ops::alarm::Alarm;
 use vault_engine::ops::browse::{self, Place};
 use vault_engine::ops::select::{self, Filter, Selector};
 use vault_engine::store::error::RepositoryError;
-use vault_engine::store::repository::{Repository, StoredSnapshot};
+use vault_engine::store::repository::{Repository, SnapshotList, StoredSnapshot};
 
 /// Narrows down which snapshots are looked at.
 #[derive(Args, Clone, Debug, Default)]
@@ -63,6 +64,7 @@ impl FilterArgs {
     /// The snapshots that `ids` mean, or all that fit, oldest first; and whether there are others that cannot be read (which is told).
     pub fn snapshots(&self, repository: &Repository, ids: &[OsString], session: &Session) -> Result<(Vec<StoredSnapshot>, bool), Complaint> {
         let list = repository.snapshots()?;
+        tell_older(&list, session)?;
         for (id, error) in &list.damaged {
             tell_damaged(*id, error, session)?;
         }
@@ -77,16 +79,17 @@ impl FilterArgs {
     }
 
     /// The snapshot that `selector` means, and the path behind its colon.
-    pub fn snapshot(&self, repository: &Repository, selector: &OsStr) -> Result<(StoredSnapshot, Option<Vec<u8>>), Complaint> {
+    pub fn snapshot(&self, repository: &Repository, selector: &OsStr, session: &Session) -> Result<(StoredSnapshot, Option<Vec<u8>>), Complaint> {
         let selector = Selector::parse(selector.as_bytes());
         let list = repository.snapshots()?;
+        tell_older(&list, session)?;
         let stored = select::find(&list.snapshots, &self.filter(), &selector.snapshot)?.clone();
         Ok((stored, selector.path))
     }
 
     /// The place in a snapshot that `selector` means: its root, or the path behind its colon.
-    pub fn place(&self, repository: &Repository, selector: &OsStr) -> Result<(StoredSnapshot, Place), Complaint> {
-        let (stored, path) = self.snapshot(repository, selector)?;
+    pub fn place(&self, repository: &Repository, selector: &OsStr, session: &Session) -> Result<(StoredSnapshot, Place), Complaint> {
+        let (stored, path) = self.snapshot(repository, selector, session)?;
         let place = browse::resolve(repository, &stored, path.as_deref().unwrap_or(b"/"))?;
         Ok((stored, place))
     }
@@ -97,6 +100,10 @@ pub fn below(place: &Place, path: &OsStr) -> Vec<u8> {
     let bytes = path.as_bytes();
     let slashes = bytes.iter().take_while(|byte| **byte == b'/').count();
     browse::join(&place.path, &bytes[slashes..])
+}
+
+fn tell_older(list: &SnapshotList, session: &Session) -> Result<(), Complaint> {
+    list.older.iter().try_for_each(|older| session.output.alarm(&Alarm::OlderState(older.clone())))
 }
 
 fn tell_damaged(id: ObjectId, error: &RepositoryError, session: &Session) -> Result<(), Complaint> {

@@ -35,7 +35,7 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
         repository.config.pack_size_bytes = bytes;
     }
     if let Some(parent) = &args.parent {
-        options.parent = ParentChoice::Snapshot(FilterArgs::default().snapshot(&repository, parent.as_ref())?.0.id);
+        options.parent = ParentChoice::Snapshot(FilterArgs::default().snapshot(&repository, parent.as_ref(), session)?.0.id);
     }
     let cancel = session.world.be_polite();
     let at = args.time.unwrap_or_else(|| repository.host.now());

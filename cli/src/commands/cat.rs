@@ -45,13 +45,13 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
         What::Config => show_config(session),
         What::Snapshot { snapshot } => {
             let repository = session.open()?;
-            let (stored, _) = FilterArgs::default().snapshot(&repository, snapshot)?;
+            let (stored, _) = FilterArgs::default().snapshot(&repository, snapshot, session)?;
             let value = serde_json::to_value(describe::snapshot(stored.id, &stored.snapshot, stored.confirmed)).unwrap_or_default();
             show("snapshot", stored.id.to_hex(), value, session)
         }
         What::Tree { snapshot } => {
             let repository = session.open()?;
-            let (_, place) = FilterArgs::default().place(&repository, snapshot)?;
+            let (_, place) = FilterArgs::default().place(&repository, snapshot, session)?;
             let Content::Directory(id) = place.node.content else {
                 let path = String::from_utf8_lossy(&place.path).into_owned();
                 return Err(RepositoryError::WrongType { path, found: place.node.metadata.node_type.word(), wanted: "dir" }.into());

@@ -63,6 +63,9 @@ fn show(settings: &Settings, session: &Session) -> Result<Exit, Complaint> {
     for (name, value) in settings.backup.rows() {
         rows.push((name, Some(value), from_file()));
     }
+    if settings.forget.stop_on_alarm {
+        rows.push(("forget.stop-on-alarm", Some("yes".to_owned()), from_file()));
+    }
     for (name, value, origin) in rows {
         session.output.event(&Event::Setting(json::Setting {
             name,

@@ -31,8 +31,8 @@ pub struct Args {
 pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
     let repository = session.open()?;
     let everyone = FilterArgs::default();
-    let (from, a) = everyone.place(&repository, &args.from)?;
-    let (to, b) = everyone.place(&repository, &args.to)?;
+    let (from, a) = everyone.place(&repository, &args.from, session)?;
+    let (to, b) = everyone.place(&repository, &args.to, session)?;
     let mut tally = json::Statistics { source_snapshot: from.id.to_hex(), target_snapshot: to.id.to_hex(), ..json::Statistics::default() };
     let mut failure = None;
     let cancel = session.world.be_polite();

@@ -42,7 +42,7 @@ pub struct Args {
 
 pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
     let repository = session.open()?;
-    let (stored, start) = args.filter.place(&repository, &args.snapshot)?;
+    let (stored, start) = args.filter.place(&repository, &args.snapshot, session)?;
     session.output.event(&Event::Snapshot(describe::snapshot(stored.id, &stored.snapshot, stored.confirmed)))?;
     let mut lister = Lister::new(session, args.long, args.human_readable);
     let everything = args.dirs.is_empty();

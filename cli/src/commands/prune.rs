@@ -10,6 +10,7 @@ use crate::session::Session;
 use crate::units;
 use std::time::Duration;
 use vault_engine::format::id::ObjectId;
+use vault_engine::ops::alarm;
 use vault_engine::ops::prune::{PruneOptions, PruneOutcome, prune as run_prune};
 use vault_engine::store::error::RepositoryError;
 use vault_engine::store::repository::Repository;
@@ -43,6 +44,10 @@ pub struct PruneArgs {
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     max_time: Option<Duration>,
 
+    /// Do nothing to what an alarm stands over: no snapshot of that source is forgotten, and nothing is pruned, until the tag `alarm` is taken from the snapshot
+    #[arg(long)]
+    pub stop_on_alarm: bool,
+
     /// Leave what unfinished backups stored alone until it is this old
     #[arg(long, value_name = "TIME", default_value = "1d", value_parser = units::duration)]
     grace: Duration,
@@ -63,6 +68,7 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
 
 /// Prunes as if the snapshots `gone` were not there, which matters in a dry run only, and tells what came of it.
 pub fn prune(repository: &Repository, args: &PruneArgs, gone: &[ObjectId], dry_run: bool, session: &Session) -> Result<Exit, Complaint> {
+    stop_on_alarm(repository, args, session)?;
     let options = PruneOptions {
         unused_percent_max: args.max_unused,
         repack_bytes_max: args.max_repack.unwrap_or(u64::MAX),
@@ -81,6 +87,20 @@ pub fn prune(repository: &Repository, args: &PruneArgs, gone: &[ObjectId], dry_r
     let told = tell(&outcome, dry_run, duration, session);
     settle(told, if outcome.lost > 0 || problems > 0 { Exit::Damaged } else { Exit::Complete })
 }
+
+/// After an alarm, what was forgotten may be wanted back; a prune would take it.
+fn stop_on_alarm(repository: &Repository, args: &PruneArgs, session: &Session) -> Result<(), Complaint> {
+    if !(args.stop_on_alarm || session.settings()?.forget.stop_on_alarm) {
+        return Ok(());
+    }
+    let snapshots = repository.snapshots()?.snapshots;
+    alarm::standing(&snapshots).first().map_or(Ok(()), |stored| {
+        Err(Complaint::failed(format!("an alarm stands over snapshot {}, so nothing is pruned", stored.id.short())).hint(SETTLE_ALARM))
+    })
+}
+
+/// How an alarm is settled.
+pub const SETTLE_ALARM: &str = "look at its files; if all is well, vault tag --remove alarm SNAPSHOT takes the alarm away";
 
 fn refused(error: RepositoryError) -> Complaint {
     let is_damage = error.is_damage();

@@ -22,7 +22,7 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
     let owners = owners(args)?;
     let selection = Selection::of(args, &session.world)?;
     let repository = session.open()?;
-    let (stored, start) = args.filter.place(&repository, &args.snapshot)?;
+    let (stored, start) = args.filter.place(&repository, &args.snapshot, session)?;
     warn_of(&stored, session);
     let destination = Destination::open(args, owners)?;
     let cancel = session.world.be_polite();

@@ -2,6 +2,7 @@
 
 use super::Complaint;
 use crate::exit::Exit;
+use crate::output::describe::OLDER_STATE_HINT;
 use vault_engine::format::FormatError;
 use vault_engine::store::error::RepositoryError;
 use vault_engine::store::{StoreError, StoreErrorKind};
@@ -27,6 +28,7 @@ impl From<StoreError> for Complaint {
     }
 }
 
+const NO_DELETION: &str = "prune and the removal of keys need credentials that may delete; everything else works without";
 const VERIFY: &str = "vault verify tells what else is damaged";
 const LIST: &str = "vault snapshots lists what there is";
 
@@ -43,6 +45,14 @@ impl From<RepositoryError> for Complaint {
             RepositoryError::MissingChunk(id) => Self::failed(format!("chunk {id} is in no pack")).hint(VERIFY),
             RepositoryError::Swept(packs) => {
                 Self::failed(format!("{packs} packs that the snapshot relies on were swept while it was made")).hint("run the same command again")
+            }
+            RepositoryError::NoDeletion(object) => {
+                Self::new(Exit::Refused, format!("the store does not let these credentials delete {object}")).hint(NO_DELETION)
+            }
+            RepositoryError::OlderState(older) => {
+                Self::failed(format!("nothing is written, since the store shows an older state than this machine saw before: {older}"))
+                    .hint("somebody may have brought back old objects: look at the store first")
+                    .hint(OLDER_STATE_HINT)
             }
             RepositoryError::CannotWrite(feature) => {
                 Self::failed(format!("this repository needs a newer vault to write to it (feature {feature})")).hint("reading works; update vault to write")

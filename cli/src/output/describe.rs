@@ -5,6 +5,8 @@ use super::text::{bytes, local, permissions, rfc3339, visible};
 use vault_engine::format::id::{ObjectId, hex};
 use vault_engine::format::node::{Node, NodeType};
 use vault_engine::format::snapshot::{Snapshot, Status, Summary};
+use vault_engine::ops::alarm::{ALARM_TAG, Alarm, Replaced};
+use vault_engine::store::error::Older;
 
 /// A snapshot for machines.
 pub fn snapshot(id: ObjectId, record: &Snapshot, confirmed: bool) -> json::Snapshot {
@@ -44,9 +46,40 @@ pub fn snapshot(id: ObjectId, record: &Snapshot, confirmed: bool) -> json::Snaps
     }
 }
 
+/// An alarm: its kind for machines, and in words.
+pub fn alarm(alarm: &Alarm) -> (&'static str, String) {
+    match alarm {
+        Alarm::OlderState(older) => ("older_state", older_state(older)),
+        Alarm::Replaced(replaced) => ("replaced", self::replaced(replaced)),
+    }
+}
+
+/// What is to be done about a store that shows an older state.
+pub const OLDER_STATE_HINT: &str = "if an older copy of the repository was put back on purpose, remove the files last-seen-* of this repository in the cache directory (vault config shows it)";
+
+fn older_state(older: &Older) -> String {
+    let seen = match older {
+        Older::Keys { .. } | Older::Config { .. } => older.to_string(),
+        Older::Snapshot { writer, sequence, id } => {
+            format!("snapshot {} (number {sequence} of host {writer}), which this machine saw before, is neither there nor forgotten", id.short())
+        }
+    };
+    format!("the store shows an older state, or somebody removed or hid something: {seen}; {OLDER_STATE_HINT}")
+}
+
+fn replaced(replaced: &Replaced) -> String {
+    let Replaced { files, files_before, new_bytes, incompressible_bytes } = *replaced;
+    format!(
+        "{files} of {files_before} files have other contents or are gone, and {} of {} of new data do not compress: ransomware does that. Look at the files before older \
+         snapshots go. The new snapshot has the tag {ALARM_TAG}; if all is well, vault tag --remove {ALARM_TAG} takes it away",
+        bytes(incompressible_bytes),
+        bytes(new_bytes)
+    )
+}
+
 /// Entries that are no directories.
 pub fn files(summary: &Summary) -> u64 {
-    summary.files_new + summary.files_changed + summary.files_unmodified
+    summary.files()
 }
 
 /// An entry for machines.

@@ -34,6 +34,7 @@ pub enum Event {
     Difference(Difference),
     Healed(Healed),
     Note(Note),
+    Alarm(Alarm),
     Summary(Summary),
     Snapshot(Snapshot),
     Verdict(Verdict),
@@ -108,6 +109,13 @@ pub struct Healed {
 /// Something worth knowing that is no error.
 #[derive(Debug, Serialize)]
 pub struct Note {
+    pub message: String,
+}
+
+/// Something that a person should look at today.
+#[derive(Debug, Serialize)]
+pub struct Alarm {
+    pub kind: &'static str,
     pub message: String,
 }
 

@@ -14,6 +14,7 @@ use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use text::visible;
+use vault_engine::ops::alarm::Alarm;
 
 /// How this run speaks.
 pub struct Output {
@@ -98,6 +99,13 @@ impl Output {
     pub fn warn(&self, line: &str) {
         let (yellow, plain) = if self.color { ("\x1b[1;33m", "\x1b[0m") } else { ("", "") };
         self.say(&format!("{yellow}warning:{plain} {}", visible(line.as_bytes())));
+    }
+
+    /// Something that a person should look at today: said whatever the flags.
+    pub fn alarm(&self, alarm: &Alarm) -> Result<(), Complaint> {
+        let (kind, message) = describe::alarm(alarm);
+        self.warn(&message);
+        self.event(&Event::Alarm(json::Alarm { kind, message }))
     }
 
     /// A line for people on standard error, silenced by `-q` and `--json`.

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use vault_engine::ops::alarm::Alarm;
 use vault_engine::ops::monitor::{Fate, Monitor, Progress};
 
 const DRAW_EVERY: Duration = Duration::from_millis(200);
@@ -143,6 +144,10 @@ impl Monitor for Screen {
     fn note(&self, text: &str) {
         let _ = self.shared.output.event(&Event::Note(json::Note { message: text.to_owned() }));
         self.shared.output.note(text);
+    }
+
+    fn alarm(&self, alarm: &Alarm) {
+        let _ = self.shared.output.alarm(alarm);
     }
 }
 

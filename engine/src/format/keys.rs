@@ -44,6 +44,7 @@ pub struct KeyRing {
     chunker: Key,
     split: Key,
     cache: Key,
+    local: SealKey,
 }
 
 impl std::fmt::Debug for KeyRing {
@@ -114,6 +115,7 @@ impl KeyRing {
             chunker: derive("vault v1 chunker", first),
             split: derive("vault v1 tree split", first),
             cache: derive("vault v1 cache", first),
+            local: SealKey::new(&derive("vault v1 local", first).0),
             epochs,
             roots,
         }
@@ -166,6 +168,11 @@ impl KeyRing {
         hasher.update(what);
         hasher.update(value);
         *hasher.finalize().as_bytes()
+    }
+
+    /// Seals what a program keeps on its own machine; no part of the format.
+    pub fn local(&self) -> &SealKey {
+        &self.local
     }
 
     /// The confirmation of a snapshot, as written in `epoch` (SPEC chapter 13).
@@ -286,6 +293,17 @@ mod tests {
             let mut changed = key.wrapped.clone();
             changed[at] ^= 1;
             assert!(ring.unwrap(KeyClass::Data, &changed).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn keys_are_not_printed() {
+        let secret = crate::format::slot::Secret::Password(Zeroizing::new(b"hunter2".to_vec()));
+        let key = Key([0x5a; 32]);
+        let shown =
+            format!("{key:?} {:?} {secret:?} {:?}", KeyRing::new(RepositoryId([5; 16]), vec![key.clone()]), crate::format::slot::Secret::KeyFile(key.clone()));
+        for told in ["90", "5a", "hunter", "104"] {
+            assert!(!shown.contains(told), "{shown}");
         }
     }
 

@@ -462,6 +462,11 @@ impl CompressedBlock {
         Self { bytes: buffer, plain_length, method }
     }
 
+    /// Whether it was worth compressing.
+    pub fn is_compressed(&self) -> bool {
+        self.method != Method::Stored
+    }
+
     /// Seals it. `chunks` are those whose plaintexts lie back to back in it; `random` are fresh random bytes.
     pub fn seal(mut self, repository: RepositoryId, kind: PackKind, key: &SealKey, cipher: Cipher, random: &[u8; 32], chunks: Vec<ChunkRow>) -> SealedBlock {
         debug_assert_eq!(chunks.iter().map(|chunk| u64::from(chunk.length)).sum::<u64>(), u64::from(self.plain_length));

@@ -66,6 +66,8 @@ pub enum Sealed {
     Sweep = 21,
     /// A sweep record: the packs are gone.
     SweepDone = 22,
+    /// What a program keeps on its own machine; no part of the format, and never in a store.
+    Local = 255,
 }
 
 fn associated_data(repository: RepositoryId, sealed: Sealed, cipher: Cipher, extra: &[u8]) -> Vec<u8> {

@@ -40,9 +40,20 @@ pub struct Summary {
     pub new_bytes: u64,
     /// Bytes added to the store.
     pub stored_bytes: u64,
+    /// Of `new_bytes`, those in blocks of contents that did not compress; `None` where nothing was to be compressed, or nobody counted.
+    pub incompressible_bytes: Option<u64>,
+    /// Entries of the parent that are no directories and are not there any more; `None` without a parent, or where nobody counted.
+    pub files_gone: Option<u64>,
+    /// Of `files_changed`, those with other contents; `None` as above.
+    pub files_rewritten: Option<u64>,
 }
 
 impl Summary {
+    /// Entries of the snapshot that are no directories.
+    pub fn files(&self) -> u64 {
+        self.files_new + self.files_changed + self.files_unmodified
+    }
+
     fn fields(&mut self) -> [&mut u64; 10] {
         [
             &mut self.files_new,
@@ -148,6 +159,11 @@ impl Snapshot {
         let mut summary = MapWriter::new();
         for (key, count) in (1..).zip(counts.fields()) {
             cbor::put_uint(summary.key(key), *count);
+        }
+        for (key, count) in [(11, counts.incompressible_bytes), (12, counts.files_gone), (13, counts.files_rewritten)] {
+            if let Some(count) = count {
+                cbor::put_uint(summary.key(key), count);
+            }
         }
         summary.finish_into(map.key(14));
         cbor::put_uint(map.key(15), self.status as u64);
@@ -265,9 +281,14 @@ fn decode_summary(d: &mut Decoder<'_>) -> Result<Summary> {
     let mut summary = Summary::default();
     let mut map = d.map(2, "summary")?;
     while let Some(key) = map.key(d)? {
-        match summary.fields().into_iter().nth((key as usize).wrapping_sub(1)) {
-            Some(count) => *count = d.uint("summary")?,
-            None => drop(map.unknown(key, d)?),
+        match key {
+            11 => summary.incompressible_bytes = Some(d.uint("summary")?),
+            12 => summary.files_gone = Some(d.uint("summary")?),
+            13 => summary.files_rewritten = Some(d.uint("summary")?),
+            _ => match summary.fields().into_iter().nth((key as usize).wrapping_sub(1)) {
+                Some(count) => *count = d.uint("summary")?,
+                None => drop(map.unknown(key, d)?),
+            },
         }
     }
     Ok(summary)
@@ -364,7 +385,7 @@ mod tests {
             sequence: 7,
             predecessor: Some(ObjectId([3; 32])),
             original: None,
-            summary: Summary { files_new: 5, stored_bytes: 9, ..Summary::default() },
+            summary: Summary { files_new: 5, stored_bytes: 9, incompressible_bytes: Some(0), files_gone: Some(3), files_rewritten: None, ..Summary::default() },
             status: Status::Incomplete,
             missing: 2,
             program: "vault 0".into(),

@@ -12,6 +12,8 @@ mod walker;
 pub use budget::MEMORY_LIMIT_BYTES_MIN;
 pub(super) use compare::{is_settled, trusted_begin};
 
+use super::alarm::{ALARM_TAG, Alarm, Replaced, has_alarm, judge};
+use super::forget::policy::is_good;
 use super::monitor::{Cancel, Monitor};
 use super::source::Source;
 use crate::format::chunker::ChunkClass;
@@ -132,6 +134,8 @@ pub struct BackupOutcome {
     pub missing: u64,
     /// Files that changed while they were read, twice; their bytes may mix two states.
     pub changed_while_read: u64,
+    /// Much of the source was replaced by data that does not compress: the monitor was told, and the snapshot has the tag [`ALARM_TAG`].
+    pub replaced: Option<Replaced>,
     /// Bytes read from the source.
     pub bytes_read: u64,
     /// How long it took.
@@ -174,6 +178,8 @@ struct Counts {
     missing: u64,
     changed_while_read: u64,
     bytes_read: u64,
+    /// Files whose contents are others than in the parent.
+    rewritten: u64,
     progress: super::monitor::Progress,
 }
 
@@ -230,8 +236,7 @@ fn choose_parent(snapshots: Vec<StoredSnapshot>, options: &BackupOptions, paths:
             None => Err(RepositoryError::NoSnapshot(id.to_hex())),
         };
     }
-    let may_be = |stored: &StoredSnapshot| stored.confirmed && !stored.forgotten && stored.snapshot.status != Status::Partial;
-    Ok(snapshots.into_iter().rfind(|stored| may_be(stored) && is_of_same_source(&stored.snapshot, options, paths)))
+    Ok(snapshots.into_iter().rfind(|stored| is_good(stored) && is_of_same_source(&stored.snapshot, options, paths)))
 }
 
 fn is_of_same_source(snapshot: &Snapshot, options: &BackupOptions, paths: &[Vec<u8>]) -> bool {
@@ -240,6 +245,12 @@ fn is_of_same_source(snapshot: &Snapshot, options: &BackupOptions, paths: &[Vec<
         (None, None) => snapshot.host == options.host && snapshot.paths == paths,
         _ => false,
     }
+}
+
+/// What earlier backups of the source counted, the newest first.
+fn earlier(snapshots: &[StoredSnapshot], options: &BackupOptions, paths: &[Vec<u8>]) -> Vec<Summary> {
+    let usual = |stored: &&StoredSnapshot| is_good(stored) && !has_alarm(stored) && is_of_same_source(&stored.snapshot, options, paths);
+    snapshots.iter().rev().filter(usual).map(|stored| stored.snapshot.summary).collect()
 }
 
 /// Backs up a source.
@@ -253,10 +264,13 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
     let started = host.elapsed();
     let begun = options.time.unwrap_or_else(|| host.now());
     let paths = source.paths();
-    let mut snapshots = repository.snapshots()?.snapshots;
+    let list = repository.snapshots()?;
+    list.older.into_iter().for_each(|older| monitor.alarm(&Alarm::OlderState(older)));
+    let mut snapshots = list.snapshots;
     if !options.dry_run {
         super::confirm::finish_unconfirmed(repository, &mut snapshots, &options.writer, monitor, cancel)?;
     }
+    let earlier = earlier(&snapshots, options, &paths);
     // Checkpoints of killed runs, which the new snapshot takes the place of; those of this run join them.
     let is_checkpoint = |stored: &&StoredSnapshot| stored.snapshot.status == Status::Partial && stored.snapshot.writer == options.writer;
     let is_superseded = |stored: &&StoredSnapshot| is_checkpoint(stored) && !stored.forgotten && is_of_same_source(&stored.snapshot, options, &paths);
@@ -285,7 +299,8 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
     let mut parent = parent;
     let mut tries = 1;
     loop {
-        let outcome = attempt(&session, source, options, parent.as_ref(), &Run { begun, started, budget, superseded: &superseded }, monitor, cancel)?;
+        let outcome =
+            attempt(&session, source, options, parent.as_ref(), &Run { begun, started, budget, superseded: &superseded, earlier: &earlier }, monitor, cancel)?;
         if outcome.unconfirmed.is_none() && !options.dry_run {
             let by = outcome.snapshot.or(outcome.parent);
             let superseded = superseded.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -310,6 +325,8 @@ struct Run<'a> {
     budget: Budget,
     /// Partial snapshots that the final one takes the place of.
     superseded: &'a Mutex<Vec<StoredSnapshot>>,
+    /// What earlier backups of the source counted, the newest first.
+    earlier: &'a [Summary],
 }
 
 /// One pass over the source, up to a snapshot and its post-check.
@@ -383,8 +400,15 @@ fn attempt(
     };
     session.finish()?;
 
-    let Counts { mut summary, missing, changed_while_read, bytes_read, .. } = shared.tally.add(|_| {});
+    let Counts { mut summary, missing, changed_while_read, bytes_read, rewritten, .. } = shared.tally.add(|_| {});
     (summary.stored_bytes, summary.new_bytes) = session.written();
+    summary.incompressible_bytes = session.incompressible_bytes();
+    summary.files_gone = parent.map(|stored| stored.snapshot.summary.files().saturating_sub(summary.files_changed + summary.files_unmodified));
+    summary.files_rewritten = parent.map(|_| rewritten);
+    let replaced = judge(&summary, run.earlier);
+    if let Some(replaced) = replaced {
+        monitor.alarm(&Alarm::Replaced(replaced));
+    }
     if options.refuse_empty && summary.content_bytes == 0 && missing == 0 {
         return Err(RepositoryError::EmptyStream);
     }
@@ -395,6 +419,7 @@ fn attempt(
         summary,
         missing,
         changed_while_read,
+        replaced,
         bytes_read,
         duration: host.elapsed().saturating_sub(started),
         stages: session.stages().totals(),
@@ -402,7 +427,11 @@ fn attempt(
     let skipped = options.skip_if_unchanged && parent.is_some_and(|stored| stored.snapshot.root == root);
     if !options.dry_run && !skipped {
         let status = if outcome.is_incomplete() { Status::Incomplete } else { Status::Complete };
-        let snapshot = record(root, status, Counts { summary, missing, ..Counts::default() })?;
+        let mut snapshot = record(root, status, Counts { summary, missing, ..Counts::default() })?;
+        if replaced.is_some() && !snapshot.tags.iter().any(|tag| tag == ALARM_TAG) {
+            snapshot.tags.push(ALARM_TAG.to_owned());
+            snapshot.tags.sort_unstable();
+        }
         let committed = session.commit(&snapshot, outcome.parent)?;
         outcome.snapshot = Some(committed.id);
         outcome.unconfirmed = committed.unconfirmed;

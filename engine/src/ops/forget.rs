@@ -31,8 +31,9 @@ pub fn by_hand<'a>(all: &'a [StoredSnapshot], wanted: &[ObjectId], now: Time, fo
 }
 
 /// Forgets snapshots: all the records first, then, when these are durable, the snapshots and their confirmations. A run that is killed in between
-/// leaves snapshots that are shown as forgotten; the next one takes them away.
-pub fn forget(repository: &Repository, snapshots: &[&StoredSnapshot]) -> Result<()> {
+/// leaves snapshots that are shown as forgotten; the next one takes them away. Returns whether they are gone: where the store gives nothing away the
+/// records alone say so, until somebody who may delete runs it.
+pub fn forget(repository: &Repository, snapshots: &[&StoredSnapshot]) -> Result<bool> {
     repository.check_writable()?;
     for stored in snapshots.iter().filter(|stored| !stored.forgotten) {
         let record = forget_record(repository, stored, None).encode();
@@ -44,19 +45,25 @@ pub fn forget(repository: &Repository, snapshots: &[&StoredSnapshot]) -> Result<
         };
     }
     repository.store.barrier()?;
+    let mut gone = true;
     for stored in snapshots {
-        remove(repository, stored.id)?;
+        // One refusal is enough to know.
+        gone = gone && remove(repository, stored.id)?;
     }
-    repository.store.barrier().map_err(Into::into)
+    repository.store.barrier()?;
+    Ok(gone)
 }
 
-/// Takes away a snapshot whose forget record is durable.
-pub(super) fn remove(repository: &Repository, id: ObjectId) -> Result<()> {
-    repository.store.delete(&ObjectName::new(ObjectKind::Snapshot, id))?;
-    for name in repository.keys.confirmation_names(id, 0) {
-        repository.store.delete(&ObjectName::new(ObjectKind::Confirmation, name))?;
+/// Takes away a snapshot whose forget record is durable; `false` where the store does not let this client delete.
+pub(super) fn remove(repository: &Repository, id: ObjectId) -> Result<bool> {
+    let confirmations = repository.keys.confirmation_names(id, 0).map(|name| ObjectName::new(ObjectKind::Confirmation, name));
+    for name in [ObjectName::new(ObjectKind::Snapshot, id)].into_iter().chain(confirmations) {
+        match repository.delete(&name) {
+            Err(RepositoryError::NoDeletion(_)) => return Ok(false),
+            other => other?,
+        }
     }
-    Ok(())
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Floor 2: the verbs, all of one shape: options in, monitor told, outcome out.
 
+pub mod alarm;
 pub mod backup;
 pub mod bench;
 pub mod browse;

@@ -1,5 +1,6 @@
 //! Whom an operation tells: counts, errors that do not stop it, and what became of each entry.
 
+use super::alarm::Alarm;
 use crate::format::id::ObjectId;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -58,6 +59,9 @@ pub trait Monitor: Send + Sync {
 
     /// Something worth knowing that is no error.
     fn note(&self, _text: &str) {}
+
+    /// Something that a person should look at today.
+    fn alarm(&self, _alarm: &Alarm) {}
 }
 
 /// For whoever does not care.

@@ -147,7 +147,7 @@ const TRIES_MAX: u32 = 5;
 ///
 /// # Errors
 /// [`RepositoryError::MissingChunk`] for a tree that is missing below a confirmed snapshot, any error of a confirmed snapshot that cannot be read:
-/// what they need cannot be known, so nothing is deleted. Store errors; [`RepositoryError::Cancelled`]. Whatever ends a prune, the next one goes on.
+/// what they need cannot be known, so nothing is deleted. [`RepositoryError::NoDeletion`], before anything is moved. Store errors; [`RepositoryError::Cancelled`]. Whatever ends a prune, the next one goes on.
 ///
 /// A full store ends it only if nothing could be deleted: the packs of no use go first then, and what was set aside makes room for the record of it.
 pub fn prune(repository: &Repository, options: &PruneOptions, monitor: &dyn Monitor, cancel: &Cancel) -> Result<PruneOutcome> {
@@ -212,7 +212,7 @@ fn prune_once(
     if !options.dry_run {
         // Records of sweeps that are over say nothing more: the sweep's goes first, since without its end it would seem to go on. Advice of others is dropped.
         let names = left.over.iter().chain(left.condemned.iter().map(|(id, _)| id)).chain(&left.ends);
-        names.copied().try_for_each(|id| repository.store.delete(&ObjectName::new(ObjectKind::Sweep, id)))?;
+        names.copied().try_for_each(|id| repository.delete(&ObjectName::new(ObjectKind::Sweep, id)))?;
     }
     let swept: BTreeSet<ObjectId> = left.active.iter().flat_map(|(_, victims)| sweeps::packs(victims)).collect();
 
@@ -281,6 +281,7 @@ impl Prune<'_> {
     }
 
     fn perform(&mut self, plan: &Plan, left: sweeps::Sweeps, started: Duration) -> Result<()> {
+        sweep::try_to_delete(self.repository)?;
         let mut dead = plan.dead.clone();
         let mut first = Some(left);
         let nothing = Vec::new();

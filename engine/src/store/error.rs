@@ -1,6 +1,7 @@
 //! What went wrong with a store or an object in it, in kinds a caller can match.
 
 use crate::format::FormatError;
+use crate::format::id::ObjectId;
 use crate::format::layout::ObjectName;
 use thiserror::Error;
 
@@ -67,6 +68,37 @@ pub(super) fn kind_of_io(kind: std::io::ErrorKind) -> StoreErrorKind {
     }
 }
 
+/// In what a store shows an older state than this machine saw before.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Older {
+    /// The root keys.
+    #[error("keys of epoch {seen} were seen, and there are only those up to {shown}")]
+    Keys {
+        /// The highest epoch that was seen.
+        seen: u32,
+        /// The highest of the key slot that was opened.
+        shown: u32,
+    },
+    /// The configuration, by epoch and sequence.
+    #[error("configuration {}.{} was seen, and the newest there is {}.{}", .seen.0, .seen.1, .shown.0, .shown.1)]
+    Config {
+        /// The highest that was seen.
+        seen: (u32, u64),
+        /// The highest there is.
+        shown: (u32, u64),
+    },
+    /// The newest snapshot that was seen of a writer is neither there nor forgotten.
+    #[error("snapshot {} (number {sequence} of host {writer}) was seen, and is neither there nor forgotten", .id.short())]
+    Snapshot {
+        /// The host of the program that wrote it.
+        writer: String,
+        /// Its number among this writer's.
+        sequence: u64,
+        /// Its name.
+        id: ObjectId,
+    },
+}
+
 /// What using a repository can fail with.
 #[derive(Debug, Error)]
 pub enum RepositoryError {
@@ -104,6 +136,12 @@ pub enum RepositoryError {
     /// Packs that a snapshot relies on were swept while it was made, and no other copies are left: what lay in them must be stored again.
     #[error("{0} packs that the snapshot relies on were swept while it was made")]
     Swept(usize),
+    /// The store does not let this client delete.
+    #[error("the store does not let this client delete {0}")]
+    NoDeletion(String),
+    /// The store shows older keys or an older configuration than this machine saw before, so nothing is written.
+    #[error("the store shows an older state than this machine saw before: {0}")]
+    OlderState(Older),
     /// The repository asks of writers what this program does not know.
     #[error("this repository needs a newer program to write to it (feature {0})")]
     CannotWrite(u64),

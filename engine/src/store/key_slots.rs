@@ -86,7 +86,7 @@ impl Repository {
 
     fn delete_slot(&self, id: ObjectId) -> Result<()> {
         for kind in [ObjectKind::Key, ObjectKind::KeyCopy] {
-            self.store.delete(&ObjectName::new(kind, id))?;
+            self.delete(&ObjectName::new(kind, id))?;
         }
         self.store.barrier()?;
         Ok(())

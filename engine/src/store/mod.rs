@@ -6,6 +6,7 @@ pub mod error;
 pub mod healed;
 pub mod host;
 pub mod key_slots;
+pub mod last_seen;
 pub mod ledger;
 pub mod load;
 pub mod location;

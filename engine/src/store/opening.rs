@@ -58,6 +58,8 @@ pub(super) fn slots(store: &dyn Store) -> Result<(BTreeMap<ObjectId, Slot>, Vec<
 pub(super) struct Configs {
     /// The one that counts.
     pub(super) config: Config,
+    /// Its rank: epoch of the envelope and sequence.
+    pub(super) rank: (u32, u64),
     /// Why nobody may write by them.
     pub(super) unwritable: Option<Unwritable>,
     /// Those that do not open.
@@ -103,6 +105,7 @@ pub(super) fn read_configs(store: &dyn Store, keys: &KeyRing) -> Result<Configs>
             }
         }
     }
+    let rank = best.as_ref().map_or((0, 0), |(epoch, sequence, ..)| (*epoch, *sequence));
     let config = match best {
         Some((.., config)) => {
             write_features.extend(config.write_features.iter().copied());
@@ -124,5 +127,5 @@ pub(super) fn read_configs(store: &dyn Store, keys: &KeyRing) -> Result<Configs>
             }
         }
     };
-    Ok(Configs { config, unwritable, left_out })
+    Ok(Configs { config, rank, unwritable, left_out })
 }

@@ -21,7 +21,7 @@ const TRIES_MAX: usize = 3;
 /// Whether a snapshot is there and nobody recorded its removal.
 fn is_there(repository: &Repository, id: ObjectId) -> Result<bool> {
     let there = repository.store.stat(&ObjectName::new(ObjectKind::Snapshot, id))?.is_some();
-    Ok(there && repository.forgotten()?.iter().all(|forget| forget.snapshot != id))
+    Ok(there && !repository.is_forgotten(id)?)
 }
 
 /// Goes on with `writer` until the snapshot `id` with the root `root` is acknowledged. `relied` are the packs it newly relies on, with their

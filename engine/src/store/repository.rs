@@ -1,10 +1,11 @@
 //! A repository: made, opened with a secret, and its control objects listed, read and put.
 
 use super::cache::{Cache, Cached};
-use super::error::{RepositoryError, Result};
+use super::error::{Older, RepositoryError, Result};
 use super::healed::get_checked;
 use super::host::Host;
 use super::key_slots::put_slot;
+use super::last_seen::{Head, LastSeen};
 use super::load::Loader;
 use super::lookup::Lookup;
 use super::opening::{Unwritable, read_configs, slots};
@@ -65,6 +66,8 @@ pub struct SnapshotList {
     pub snapshots: Vec<StoredSnapshot>,
     /// Those that could not, and why; forget records too.
     pub damaged: Vec<(ObjectId, RepositoryError)>,
+    /// What this machine saw before, and is neither there nor forgotten now.
+    pub older: Vec<Older>,
 }
 
 /// An open repository.
@@ -81,6 +84,9 @@ pub struct Repository {
     pub(crate) lookup: Lookup,
     pub(crate) loader: Loader,
     pub(super) slot: ObjectId,
+    pub(super) last_seen: LastSeen,
+    /// The keys or the configuration are older than what this machine saw.
+    older: Option<Older>,
     left_out: Mutex<Vec<RepositoryError>>,
     unwritable: Mutex<Option<Unwritable>>,
 }
@@ -207,7 +213,9 @@ impl Repository {
             }
         }
         left_out.append(&mut configs.left_out);
-        let repository = Self::assemble(store, host, keys, configs.config, id, cache_base);
+        let mut repository = Self::assemble(store, host, keys, configs.config, id, cache_base);
+        repository.older = repository.last_seen.check_opening(&repository.keys, &repository.store.location(), configs.rank);
+        left_out.extend(repository.older.clone().map(RepositoryError::OlderState));
         *lock(&repository.left_out) = left_out;
         *lock(&repository.unwritable) = configs.unwritable;
         Ok(repository)
@@ -215,6 +223,7 @@ impl Repository {
 
     fn assemble(store: Arc<dyn Store>, host: Arc<dyn Host>, keys: KeyRing, config: Config, slot: ObjectId, cache_base: Option<&Path>) -> Self {
         let cache = cache_base.map_or_else(Cache::none, |base| Cache::open(base, keys.repository));
+        let last_seen = LastSeen::load(cache.folder(), &keys, &store.location());
         Self {
             store,
             keys: Arc::new(keys),
@@ -224,6 +233,8 @@ impl Repository {
             lookup: Lookup::default(),
             loader: Loader::default(),
             slot,
+            last_seen,
+            older: None,
             left_out: Mutex::default(),
             unwritable: Mutex::default(),
         }
@@ -251,6 +262,9 @@ impl Repository {
     pub fn check_writable(&self) -> Result<()> {
         if let Some((object, error)) = &*lock(&self.unwritable) {
             return Err(RepositoryError::format(object, error.clone()));
+        }
+        if let Some(older) = &self.older {
+            return Err(RepositoryError::OlderState(older.clone()));
         }
         self.config.write_features.first().map_or(Ok(()), |feature| Err(RepositoryError::CannotWrite(*feature)))
     }
@@ -316,6 +330,17 @@ impl Repository {
         Ok(all)
     }
 
+    /// Removes an object.
+    ///
+    /// # Errors
+    /// [`RepositoryError::NoDeletion`] where the store takes objects and gives none away.
+    pub(crate) fn delete(&self, name: &ObjectName) -> Result<()> {
+        self.store.delete(name).map_err(|error| match error.kind {
+            StoreErrorKind::Denied => RepositoryError::NoDeletion(name.to_string()),
+            _ => error.into(),
+        })
+    }
+
     /// Seals a record under the control key and puts it.
     pub(crate) fn put_control(&self, kind: ObjectKind, sealed: Sealed, record: &[u8]) -> Result<ObjectId> {
         let bytes = control::create(&self.keys, sealed, &SealedBy::Control, record, &self.host.random())
@@ -344,10 +369,16 @@ impl Repository {
     pub fn snapshots(&self) -> Result<SnapshotList> {
         // Confirmations are listed after the snapshots, so that every snapshot seen here that is confirmed by now counts as such;
         // forget records too, so that one which was just replaced is not shown as a good one beside its replacement.
+        let mut shown = self.last_seen.begin_listing();
         let snapshots = self.all_of(ObjectKind::Snapshot)?;
         let confirmed: HashSet<ObjectId> = self.store.list(ObjectKind::Confirmation)?.into_iter().map(|(id, _)| id).collect();
         let mut list = SnapshotList::default();
-        let forgotten: HashSet<ObjectId> = self.forget_records(&mut list.damaged)?.into_iter().map(|forget| forget.snapshot).collect();
+        let forgotten = self.forget_records(&mut list.damaged)?;
+        let mut forgotten_by: HashMap<ObjectId, u32> = HashMap::new();
+        for (forget, by) in &forgotten {
+            forgotten_by.entry(forget.snapshot).and_modify(|latest| *latest = (*latest).max(*by)).or_insert(*by);
+        }
+        shown.listed = snapshots.iter().map(|(name, _)| name.id).collect();
         for (name, bytes) in snapshots {
             let snapshot = bytes.and_then(|bytes| {
                 let record = self.open_control(&name, Sealed::Snapshot, &bytes)?;
@@ -356,22 +387,28 @@ impl Repository {
             });
             match snapshot {
                 Ok((epoch, session, snapshot)) => {
+                    shown.snapshots.push((snapshot.writer.clone(), Head { sequence: snapshot.sequence, id: name.id, epoch }));
                     let confirmed = self.keys.confirmation_names(name.id, epoch).any(|name| confirmed.contains(&name));
-                    list.snapshots.push(StoredSnapshot { id: name.id, snapshot, confirmed, forgotten: forgotten.contains(&name.id), session });
+                    let forgotten = forgotten_by.get(&name.id).is_some_and(|by| *by >= epoch);
+                    list.snapshots.push(StoredSnapshot { id: name.id, snapshot, confirmed, forgotten, session });
                 }
                 Err(error) => list.damaged.push((name.id, error)),
             }
         }
         list.snapshots.sort_by_key(|stored| (stored.snapshot.begun, stored.snapshot.sequence, stored.id));
+        list.older = self.check_last_seen(shown, &forgotten)?;
         Ok(list)
     }
 
-    fn forget_records(&self, damaged: &mut Vec<(ObjectId, RepositoryError)>) -> Result<Vec<Forget>> {
+    /// Forget records with the epochs of their envelopes.
+    fn forget_records(&self, damaged: &mut Vec<(ObjectId, RepositoryError)>) -> Result<Vec<(Forget, u32)>> {
         let mut records = Vec::new();
         for (name, bytes) in self.all_of(ObjectKind::Forget)? {
-            let forget = bytes
-                .and_then(|bytes| self.open_control(&name, Sealed::Forget, &bytes))
-                .and_then(|record| Forget::decode(&record).map_err(RepositoryError::of(&name)));
+            let forget = bytes.and_then(|bytes| {
+                let record = self.open_control(&name, Sealed::Forget, &bytes)?;
+                let read = || Ok((Forget::decode(&record)?, control::stated_epoch(&bytes)?));
+                read().map_err(RepositoryError::of(&name))
+            });
             match forget {
                 Ok(forget) => records.push(forget),
                 Err(error) => damaged.push((name.id, error)),
@@ -382,6 +419,18 @@ impl Repository {
 
     /// All forget records that can be read; what is wrong with the others is in [`SnapshotList::damaged`].
     pub fn forgotten(&self) -> Result<Vec<Forget>> {
-        self.forget_records(&mut Vec::new())
+        Ok(self.forget_records(&mut Vec::new())?.into_iter().map(|(forget, _)| forget).collect())
+    }
+
+    /// Whether a forget record counts for a snapshot: one of the snapshot's epoch or a later one (SPEC chapter 13).
+    pub(crate) fn is_forgotten(&self, id: ObjectId) -> Result<bool> {
+        let named = self.forget_records(&mut Vec::new())?.into_iter().filter(|(forget, _)| forget.snapshot == id).map(|(_, epoch)| epoch).max();
+        let Some(epoch) = named else { return Ok(false) };
+        let name = ObjectName::new(ObjectKind::Snapshot, id);
+        match get_checked(&*self.store, &name).and_then(|bytes| control::stated_epoch(&bytes).map_err(RepositoryError::of(&name))) {
+            Ok(own) => Ok(epoch >= own),
+            Err(error) if error.is_gone() => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! A writing session: blocks become packs, packs an index, the index a snapshot: in this order and no other.
 
+mod chain;
+
 use super::error::{RepositoryError, Result};
 use super::load::pack_name;
 use super::needs::packs_needed;
@@ -116,6 +118,7 @@ pub struct Session<'r> {
     put: Mutex<Option<(TreeId, ObjectId)>>,
     stored_bytes: AtomicU64,
     new_bytes: AtomicU64,
+    incompressible_bytes: AtomicU64,
     pack_bytes_max: usize,
     stages: Stages,
 }
@@ -191,6 +194,7 @@ impl<'r> Session<'r> {
             put: Mutex::default(),
             stored_bytes: AtomicU64::new(0),
             new_bytes: AtomicU64::new(0),
+            incompressible_bytes: AtomicU64::new(0),
             pack_bytes_max: usize::MAX,
             stages: Stages::default(),
         })
@@ -229,6 +233,11 @@ impl<'r> Session<'r> {
     /// Bytes added to the store so far, and plain bytes of the chunks in them.
     pub fn written(&self) -> (u64, u64) {
         (self.stored_bytes.load(Ordering::Relaxed), self.new_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Plain bytes of the blocks of contents that did not compress; `None` where nobody tried.
+    pub fn incompressible_bytes(&self) -> Option<u64> {
+        (self.compression != Compression::Off && !self.dry_run).then(|| self.incompressible_bytes.load(Ordering::Relaxed))
     }
 
     /// Takes up what interrupted runs of this machine left: packs that no index speaks of get an index segment, so that what is in them
@@ -304,6 +313,9 @@ impl<'r> Session<'r> {
         let host = &*repository.host;
         let key = &self.keys[side(kind)];
         let compressed = self.stages.time(host, Stage::Compress, || CompressedBlock::new(plain, self.compression, BOX.take()));
+        if kind == PackKind::Data && !compressed.is_compressed() {
+            self.incompressible_bytes.fetch_add(plain.len() as u64, Ordering::Relaxed);
+        }
         let seal = || compressed.seal(repository.keys.repository, kind, &key.seal, repository.config.cipher, &host.random(), chunks);
         let sealed = self.stages.time(host, Stage::Seal, seal);
         let target = match kind {
@@ -436,18 +448,6 @@ impl<'r> Session<'r> {
         Ok(StoredSnapshot { id, snapshot: snapshot.clone(), confirmed: false, forgotten: false, session: Some(self.id) })
     }
 
-    /// Sequence and predecessor that this writer's next record must carry.
-    pub fn chain(&self) -> Result<(u64, Option<ObjectId>)> {
-        let list = self.repository.snapshots()?;
-        let stored = list.snapshots.iter().filter(|stored| stored.snapshot.writer == self.writer).map(|stored| (stored.snapshot.sequence, stored.id));
-        let forgotten = self.repository.forgotten()?;
-        let forgotten = forgotten.iter().filter(|forget| forget.writer == self.writer).map(|forget| (forget.sequence, forget.snapshot));
-        let Some((last, id)) = stored.chain(forgotten).max() else { return Ok((1, None)) };
-        let next =
-            last.checked_add(1).ok_or_else(|| RepositoryError::Invalid(format!("the numbers of the snapshots of {:?} have come to their end", self.writer)))?;
-        Ok((next, Some(id)))
-    }
-
     /// Relies on every pack that a tree which is there already needs, before anything is put.
     pub fn rely_on_tree(&self, root: TreeId, cancelled: &dyn Fn() -> bool) -> Result<()> {
         let packs = packs_needed(self.repository, root, &|pack| self.may_rely(pack), cancelled)?;
@@ -493,6 +493,7 @@ impl<'r> Session<'r> {
         self.stored_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         let id = put_named(&*repository.store, ObjectKind::Snapshot, bytes)?;
         repository.store.barrier()?;
+        self.remember(snapshot, id);
         Ok(id)
     }
 }

@@ -130,6 +130,7 @@ mod tests {
             summary: Summary { files_new: 2, files_unmodified: 1, dirs_new: 1, content_bytes: 4096, new_bytes: 3072, stored_bytes: 1024, ..Summary::default() },
             missing: 1,
             changed_while_read: 0,
+            replaced: None,
             bytes_read: 3072,
             duration: std::time::Duration::from_secs(2),
             stages: Stage::ALL.map(|stage| (stage, std::time::Duration::from_millis(500))),

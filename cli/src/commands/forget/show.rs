@@ -33,6 +33,7 @@ pub fn reason(reason: &Reason) -> String {
         Reason::Unconfirmed => "unconfirmed".to_owned(),
         Reason::Unfinished => "partial, nothing newer".to_owned(),
         Reason::LastGood => "last good one".to_owned(),
+        Reason::Alarm => "alarm".to_owned(),
     }
 }
 

@@ -23,8 +23,8 @@ pub(super) struct Job {
     pub(super) name: Vec<u8>,
     pub(super) stat: Stat,
     pub(super) dir: Arc<dyn SourceDir>,
-    /// It is in the parent, but different.
-    pub(super) in_parent: bool,
+    /// Its contents in the parent, where it is different.
+    pub(super) before: Option<Content>,
 }
 
 /// Files that belong together: neighbours in walk order, about a block's worth.
@@ -158,9 +158,11 @@ impl<'a> Reader<'a> {
         match self.read(job) {
             Ok(node) => {
                 let size = node.metadata.size;
+                let is_rewritten = job.before.as_ref().is_some_and(|before| *before != node.content);
                 self.shared.count(|counts| {
                     let summary = &mut counts.summary;
-                    *if job.in_parent { &mut summary.files_changed } else { &mut summary.files_new } += 1;
+                    *if job.before.is_some() { &mut summary.files_changed } else { &mut summary.files_new } += 1;
+                    counts.rewritten += u64::from(is_rewritten);
                     summary.content_bytes += size;
                     counts.progress.files_done += 1;
                 });
@@ -170,7 +172,7 @@ impl<'a> Reader<'a> {
                     self.shared.monitor.problem(&path, "the file changed while it was read, twice; what was stored may mix two states");
                 }
                 if self.shared.monitor.wants_entries() {
-                    self.shared.monitor.entry(&job.dir.path(&job.name), if job.in_parent { Fate::Changed } else { Fate::New }, size);
+                    self.shared.monitor.entry(&job.dir.path(&job.name), if job.before.is_some() { Fate::Changed } else { Fate::New }, size);
                 }
                 Some(node)
             }

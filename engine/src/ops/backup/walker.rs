@@ -209,11 +209,11 @@ impl Walker<'_> {
         self.event(Event::Ready(node))
     }
 
-    fn queue(&mut self, item: Item<'_>, in_parent: bool) -> Result<(), Stop> {
+    fn queue(&mut self, item: Item<'_>, before: Option<Content>) -> Result<(), Stop> {
         if self.batch.jobs.last().is_none_or(|last| !Arc::ptr_eq(&last.dir, item.dir)) {
             self.batch_directories += 1;
         }
-        self.batch.jobs.push(Job { name: item.name.to_vec(), stat: *item.stat, dir: item.dir.clone(), in_parent });
+        self.batch.jobs.push(Job { name: item.name.to_vec(), stat: *item.stat, dir: item.dir.clone(), before });
         self.batch_bytes += item.stat.size;
         let (pending, index) = (self.batch.pending.clone(), self.batch.jobs.len() - 1);
         if self.batch_bytes >= self.block_bytes || self.batch.jobs.len() >= BATCH_FILES_MAX || self.batch_directories >= BATCH_DIRECTORIES_MAX {
@@ -280,7 +280,7 @@ impl Visitor for Walker<'_> {
             counts.progress.bytes_total += if self.shared.options.count_first { 0 } else { item.stat.size };
         });
         if item.stat.node_type == NodeType::File {
-            return self.queue(item, before.is_some());
+            return self.queue(item, before.map(|node| node.content));
         }
         let Some(node) = self.describe(item) else { return Ok(()) };
         self.shared.count(|counts| {

@@ -115,6 +115,8 @@ pub enum Reason {
     Unfinished,
     /// The last good one of its source.
     LastGood,
+    /// An alarm stands over its source.
+    Alarm,
 }
 
 /// A snapshot and what becomes of it.

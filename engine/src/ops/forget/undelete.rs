@@ -8,6 +8,7 @@ use crate::ops::monitor::Cancel;
 use crate::store::error::{RepositoryError, Result};
 use crate::store::repository::{Repository, StoredSnapshot};
 use crate::store::session::Session;
+use std::collections::HashSet;
 
 /// A snapshot that was forgotten.
 #[derive(Clone, Debug)]
@@ -22,10 +23,12 @@ pub struct Forgotten {
 
 /// The snapshots that were forgotten, not replaced by others, and whose records were kept; the one forgotten last comes last.
 pub fn forgotten(repository: &Repository) -> Result<Vec<Forgotten>> {
+    // A record that does not count for a snapshot which is there has not forgotten it.
+    let there: HashSet<ObjectId> = repository.snapshots()?.snapshots.into_iter().filter(|stored| !stored.forgotten).map(|stored| stored.id).collect();
     let mut found: Vec<Forgotten> = repository
         .forgotten()?
         .into_iter()
-        .filter(|forget| forget.replaced_by.is_none())
+        .filter(|forget| forget.replaced_by.is_none() && !there.contains(&forget.snapshot))
         .filter_map(|forget| {
             let snapshot = Snapshot::decode(forget.record.as_ref()?).ok()?;
             Some(Forgotten { id: forget.snapshot, snapshot, forget })

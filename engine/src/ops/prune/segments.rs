@@ -89,7 +89,7 @@ pub fn rewrite(repository: &Repository, ground: &mut Ground, threads: usize, is_
         packs.dedup();
         put(repository, packs.into_iter().map(|number| ground.table(repository, number)), replaced)?;
         for id in replaced {
-            repository.store.delete(&ObjectName::new(ObjectKind::Index, *id))?;
+            repository.delete(&ObjectName::new(ObjectKind::Index, *id))?;
         }
     }
     repository.store.barrier()?;

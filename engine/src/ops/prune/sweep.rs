@@ -38,7 +38,16 @@ fn put(repository: &Repository, record: &SweepRecord) -> Result<ObjectId> {
 }
 
 fn delete(repository: &Repository, id: ObjectId) -> Result<()> {
-    Ok(repository.store.delete(&ObjectName::new(ObjectKind::Sweep, id))?)
+    repository.delete(&ObjectName::new(ObjectKind::Sweep, id))
+}
+
+/// Learns whether this client may delete, before a sweep is begun that it could not end: a record that says nothing is put and taken away.
+///
+/// # Errors
+/// [`crate::store::error::RepositoryError::NoDeletion`].
+pub fn try_to_delete(repository: &Repository) -> Result<()> {
+    let record = SweepRecord::Done { sweep: ObjectId([0; 32]), made: repository.host.now() };
+    delete(repository, put(repository, &record)?)
 }
 
 /// Moves what is needed of the packs of `round`, then deletes these and the `dead` ones. `known` is what was just read of `gc/`.
@@ -106,7 +115,7 @@ pub fn sweep(prune: &mut Prune<'_>, dead: &[usize], round: &[usize], total_bytes
             }
             SweeperCall::Delete(pack) => {
                 let place = &prune.ground.packs[prune.ground.numbers[&pack] as usize].pack;
-                repository.store.delete(&pack_name(place.kind, pack))?;
+                repository.delete(&pack_name(place.kind, pack))?;
                 repository.cache.forget(&[pack_name(place.kind, pack)]);
                 prune.outcome.deleted.0 += 1;
                 prune.outcome.deleted.1 += place.length;

@@ -2,11 +2,13 @@
 
 use super::plan::{Limits, Needed, Use, new_packs, plan};
 use super::{PruneOptions, PruneOutcome, prune};
+use crate::format::control::sweep_kind;
 use crate::format::id::ObjectId;
 use crate::format::index::IndexedPack;
 use crate::format::layout::{ObjectKind, ObjectName};
 use crate::format::node::{Content, Extent};
 use crate::format::pack::PackKind;
+use crate::format::seal::Sealed;
 use crate::format::tree::TreeNode;
 use crate::ops::forget::forget;
 use crate::ops::monitor::{Cancel, Quiet};
@@ -177,7 +179,7 @@ fn copies_of_a_killed_prune_are_used_and_not_made_again() {
     backup(&repository, &(0..60).filter(|n| n % 6 < 3).collect::<Vec<_>>());
     forget_first(&store, 1);
     // Dies when the sweep is put: the new packs are there and indexed.
-    let dying = Arc::new(Dying { inner: store.clone(), puts: AtomicI64::new(i64::MAX), at_kind: Some(ObjectKind::Sweep) });
+    let dying = Arc::new(Dying { inner: store.clone(), puts: AtomicI64::new(i64::MAX), at_sweep: true });
     prune(&opened(dying), &options(), &Quiet, &Cancel::default()).unwrap_err();
     let second = run(&store, &options());
     assert_eq!(second.put.0, 0, "{second:?}");
@@ -188,16 +190,18 @@ fn copies_of_a_killed_prune_are_used_and_not_made_again() {
 struct Dying {
     inner: Arc<MemoryStore>,
     puts: AtomicI64,
-    at_kind: Option<ObjectKind>,
+    /// It dies when a sweep is put.
+    at_sweep: bool,
 }
 
 impl Dying {
     fn change(&self, name: &ObjectName) -> Result<(), StoreError> {
-        if self.puts.fetch_sub(1, Ordering::Relaxed) <= 0 || self.at_kind == Some(name.kind) {
-            return Err(StoreError::new(StoreErrorKind::Other, name, "died"));
-        }
-        Ok(())
+        if self.puts.fetch_sub(1, Ordering::Relaxed) <= 0 { Err(died(name)) } else { Ok(()) }
     }
+}
+
+fn died(name: &ObjectName) -> StoreError {
+    StoreError::new(StoreErrorKind::Other, name, "died")
 }
 
 impl Store for Dying {
@@ -206,6 +210,9 @@ impl Store for Dying {
     }
     fn put(&self, name: &ObjectName, bytes: Vec<u8>) -> Result<(), StoreError> {
         self.change(name)?;
+        if self.at_sweep && name.kind == ObjectKind::Sweep && sweep_kind(&bytes) == Sealed::Sweep {
+            return Err(died(name));
+        }
         self.inner.put(name, bytes)
     }
     fn get(&self, name: &ObjectName) -> Result<Vec<u8>, StoreError> {
@@ -250,7 +257,7 @@ fn a_prune_that_dies_at_any_change_loses_nothing_and_is_finished_by_the_next() {
     for changes in 0..200 {
         let store = Arc::new(MemoryStore::default());
         *store.objects() = objects.clone();
-        let dying = Arc::new(Dying { inner: store.clone(), puts: AtomicI64::new(changes), at_kind: None });
+        let dying = Arc::new(Dying { inner: store.clone(), puts: AtomicI64::new(changes), at_sweep: false });
         finished = prune(&opened(dying), &options(), &Quiet, &Cancel::default()).is_ok();
         assert_eq!(contents(&store), whole, "after {changes} changes");
         // The next one finishes it, the one after that finds nothing to do.

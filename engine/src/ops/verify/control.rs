@@ -15,11 +15,13 @@ use crate::ops::monitor::Cancel;
 use crate::store::StoreErrorKind;
 use crate::store::error::{RepositoryError, Result};
 use crate::store::healed::get_checked;
+use crate::store::last_seen::{Head, Shown};
 use crate::store::repository::{Repository, StoredSnapshot};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Checks them all; returns the snapshots that can be read, oldest first.
 pub fn check(repository: &Repository, report: &Report, cancel: &Cancel) -> Result<Vec<StoredSnapshot>> {
+    let shown = repository.begin_listing();
     let all = Control { repository, report, cancel };
     all.slots()?;
     all.each(ObjectKind::Config, |bytes| Config::decode(&control::open(&repository.keys, Sealed::Config, bytes)?).map(drop))?;
@@ -31,8 +33,9 @@ pub fn check(repository: &Repository, report: &Report, cancel: &Cancel) -> Resul
         let record = control::open(&repository.keys, Sealed::Snapshot, bytes)?;
         Ok((control::stated_epoch(bytes)?, control::session_of(bytes), Snapshot::decode(&record)?))
     })?;
-    let forgotten = all.each(ObjectKind::Forget, |bytes| Forget::decode(&control::open(&repository.keys, Sealed::Forget, bytes)?))?;
-    let forgotten: Vec<Forget> = forgotten.into_iter().map(|(_, forget)| forget).collect();
+    let forgotten =
+        all.each(ObjectKind::Forget, |bytes| Ok((Forget::decode(&control::open(&repository.keys, Sealed::Forget, bytes)?)?, control::stated_epoch(bytes)?)))?;
+    let forgotten: Vec<(Forget, u32)> = forgotten.into_iter().map(|(_, forget)| forget).collect();
     // Snapshots that are confirmed, with the latest epoch in which that was said.
     let mut confirmed: HashMap<ObjectId, u32> = HashMap::new();
     for (_, (snapshot, epoch)) in all.each(ObjectKind::Confirmation, |bytes| repository.keys.read_confirmation(bytes))? {
@@ -51,15 +54,17 @@ pub fn check(repository: &Repository, report: &Report, cancel: &Cancel) -> Resul
         let name = ObjectName::new(ObjectKind::Sweep, id);
         report.note(&name, &format!("a sweep of {packs} packs is under way, or was killed: the next prune finishes it"));
     }
+    let listed: HashSet<ObjectId> = repository.store.list(ObjectKind::Snapshot)?.into_iter().map(|(id, _)| id).collect();
+    last_seen(repository, shown, &snapshots, &listed, &forgotten, report)?;
     let mut stored: Vec<StoredSnapshot> = snapshots
         .into_iter()
         .map(|(id, (epoch, session, snapshot))| {
             let is_confirmed = confirmed.get(&id).is_some_and(|confirmed| *confirmed >= epoch);
-            let is_forgotten = forgotten.iter().any(|forget| forget.snapshot == id);
+            let is_forgotten = forgotten.iter().any(|(forget, by)| forget.snapshot == id && *by >= epoch);
             StoredSnapshot { id, snapshot, confirmed: is_confirmed, forgotten: is_forgotten, session }
         })
         .collect();
-    let listed: HashSet<ObjectId> = repository.store.list(ObjectKind::Snapshot)?.into_iter().map(|(id, _)| id).collect();
+    let forgotten: Vec<Forget> = forgotten.into_iter().map(|(forget, _)| forget).collect();
     confirmed.retain(|id, _| !listed.contains(id) && forgotten.iter().all(|forget| forget.snapshot != *id));
     stored.sort_by_key(|stored| (stored.snapshot.begun, stored.snapshot.sequence, stored.id));
     states(&stored, report);
@@ -70,6 +75,28 @@ pub fn check(repository: &Repository, report: &Report, cancel: &Cancel) -> Resul
         report.blame(DamageKind::Hidden, &ObjectKind::Confirmation.folder(), &gone);
     }
     Ok(stored)
+}
+
+/// A snapshot with the epoch of its envelope and the session that put it.
+type Found = (u32, Option<[u8; 16]>, Snapshot);
+
+/// What this machine saw before, and is neither there nor forgotten now.
+fn last_seen(
+    repository: &Repository,
+    mut shown: Shown,
+    snapshots: &[(ObjectId, Found)],
+    listed: &HashSet<ObjectId>,
+    forgotten: &[(Forget, u32)],
+    report: &Report,
+) -> Result<()> {
+    let head = |(id, (epoch, _, snapshot)): &(ObjectId, Found)| (snapshot.writer.clone(), Head { sequence: snapshot.sequence, id: *id, epoch: *epoch });
+    // One that was there at the first look may have been forgotten since.
+    shown.listed = listed.iter().copied().chain(snapshots.iter().map(|(id, _)| *id)).collect();
+    shown.snapshots = snapshots.iter().map(head).collect();
+    for older in repository.check_last_seen(shown, forgotten)? {
+        report.blame(DamageKind::Hidden, &"an older state", &older);
+    }
+    Ok(())
 }
 
 struct Control<'a> {
