@@ -135,7 +135,7 @@ fn a_prune_on_a_disk_of_any_size() {
         assert_eq!(mount.free_bytes(), 0);
         if extra > 0 {
             // All sizes of room between none and enough.
-            fs::OpenOptions::new().write(true).open(&filler).unwrap().set_len(filler.metadata().unwrap().len().saturating_sub(extra as u64)).unwrap();
+            fs::OpenOptions::new().write(true).open(&filler).unwrap().set_len(filler.metadata().unwrap().len().saturating_sub(extra)).unwrap();
         }
         let done = room.vault(["prune", "--json", "--max-unused", "0", "--grace", "0"]).run().ok();
         assert!(number(&done.summary(), "bytes_freed") > 1_000_000, "{extra}: {done}");
@@ -169,7 +169,7 @@ fn forget_and_prune_make_room_on_a_full_disk() {
     let done = room.vault(["forget", "--keep-last", "1", "--prune", "--max-unused", "0", "--grace", "0", "--json"]).run().ok();
     assert!(number(&done.events_of("summary").pop().unwrap(), "bytes_freed") > 1_000_000, "{done}");
     assert!(mount.free_bytes() > 1_000_000);
-    fs::remove_file(&source.join("more")).unwrap();
+    fs::remove_file(source.join("more")).unwrap();
     last.check(&room, &source, "pruned");
     fs::remove_file(filler).unwrap();
     back_up(&room, &source).run().ok();
