@@ -125,7 +125,7 @@ impl Drop for FailingDisk {
         if let Some(device) = &self.device {
             quietly("losetup", &["-d", device]);
         }
-        quietly("fusermount3", &["-u", "-z", self.scratch.path().join("shown/disk").to_str().unwrap()]);
+        quietly("fusermount3", &["-u", "-z", self.scratch.path().join("shown").to_str().unwrap()]);
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
