@@ -1,6 +1,9 @@
 //! A writing session: blocks become packs, packs an index, the index a snapshot: in this order and no other.
 
+mod block;
 mod chain;
+
+pub use block::OpenBlock;
 
 use super::error::{RepositoryError, Result};
 use super::load::pack_name;
@@ -9,7 +12,6 @@ use super::post_check::{self, PackWriter};
 use super::protocol::{Rules, WriterAnswer};
 use super::repository::{Repository, StoredSnapshot, object_id, put_named};
 use super::stages::{Stage, Stages};
-use crate::format::chunker::SINGLE_CHUNK_MAX;
 use crate::format::compress::Compression;
 use crate::format::control::{self, SealedBy};
 use crate::format::id::{ObjectId, TreeId};
@@ -20,7 +22,7 @@ use crate::format::pack::{CHUNKS_MAX, ChunkRow, CompressedBlock, PackBuilder, Pa
 use crate::format::seal::Sealed;
 use crate::format::snapshot::Snapshot;
 use std::cell::Cell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -35,58 +37,8 @@ pub const TREE_BLOCK_BYTES: usize = 256 << 10;
 /// 1 MiB; 4 MiB would save one per cent more (zstd level 3), for seven buffers of twice the size and twice the work to read one small file.
 pub const DATA_BLOCK_BYTES: usize = 2 << 20;
 
-/// A block that is full, with the file that went beyond.
-const FULL_BLOCK_BYTES: usize = DATA_BLOCK_BYTES + SINGLE_CHUNK_MAX + 1;
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Chunks on their way into one block. Its buffer is kept when the block is emptied, so that a few blocks serve a whole run.
-#[derive(Default)]
-pub struct OpenBlock {
-    /// The first `length` bytes are the plaintext; what is behind was used before, or never.
-    buffer: Vec<u8>,
-    length: usize,
-    chunks: Vec<ChunkRow>,
-}
-
-impl OpenBlock {
-    /// Appends a chunk.
-    pub fn push(&mut self, name: [u8; 32], plain: &[u8]) {
-        self.room(plain.len())[..plain.len()].copy_from_slice(plain);
-        self.keep(name, plain.len());
-    }
-
-    /// Room for `most` bytes behind the chunks, to be read into; what is not kept is overwritten later.
-    pub fn room(&mut self, most: usize) -> &mut [u8] {
-        let end = self.length + most;
-        if self.buffer.len() < end {
-            // Few sizes, none larger than needed: the allocator does not always give memory that is still untouched.
-            let length = [TREE_BLOCK_BYTES, FULL_BLOCK_BYTES].into_iter().find(|length| end <= *length).unwrap_or(end);
-            let mut longer = vec![0; length];
-            longer[..self.length].copy_from_slice(&self.buffer[..self.length]);
-            self.buffer = longer;
-        }
-        &mut self.buffer[self.length..end]
-    }
-
-    /// Makes the first `length` bytes of the room the next chunk.
-    pub fn keep(&mut self, name: [u8; 32], length: usize) {
-        self.length += length;
-        debug_assert!(self.length <= self.buffer.len());
-        self.chunks.push(ChunkRow { id: crate::format::id::ChunkId(name), length: length as u32 });
-    }
-
-    /// Length of the plaintext in bytes.
-    pub fn length(&self) -> usize {
-        self.length
-    }
-
-    /// Whether it holds nothing.
-    pub fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
-    }
 }
 
 thread_local! {
@@ -213,6 +165,11 @@ impl<'r> Session<'r> {
     /// What lies in these packs counts as absent.
     pub fn refuse(&mut self, packs: impl IntoIterator<Item = ObjectId>) {
         self.refused.get_mut().unwrap_or_else(PoisonError::into_inner).extend(packs);
+    }
+
+    /// What the rules refuse only grows.
+    fn refuse_too(&self, packs: &BTreeSet<ObjectId>) {
+        self.refused.write().unwrap_or_else(PoisonError::into_inner).extend(packs);
     }
 
     /// Where the time went so far.
@@ -438,12 +395,10 @@ impl<'r> Session<'r> {
     pub fn checkpoint(&self, snapshot: &Snapshot) -> Result<StoredSnapshot> {
         self.put_open()?;
         self.repository.check_writable()?;
-        let refused = {
-            let mut rules = lock(&self.writer_rules);
-            rules.answer(WriterAnswer::Sweeps(self.repository.sweeps()?.seen()));
-            rules.refused().iter().copied().collect()
-        };
-        *self.refused.write().unwrap_or_else(PoisonError::into_inner) = refused;
+        let mut rules = lock(&self.writer_rules);
+        rules.answer(WriterAnswer::Sweeps(self.repository.sweeps()?.seen()));
+        self.refuse_too(rules.refused());
+        drop(rules);
         let id = self.put_snapshot(snapshot)?;
         Ok(StoredSnapshot { id, snapshot: snapshot.clone(), confirmed: false, forgotten: false, session: Some(self.id) })
     }
@@ -479,7 +434,7 @@ impl<'r> Session<'r> {
         let unconfirmed = post_check::run(repository, &mut rules, id, snapshot.root, &mut relied, taken_from, &|| false).err();
         let refused = rules.refused();
         lock(&self.relied).retain(|pack, _| !refused.contains(pack));
-        *self.refused.write().unwrap_or_else(PoisonError::into_inner) = refused.iter().copied().collect();
+        self.refuse_too(refused);
         Ok(Committed { id, unconfirmed })
     }
 
