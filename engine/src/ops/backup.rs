@@ -304,7 +304,7 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
         if outcome.unconfirmed.is_none() && !options.dry_run {
             let by = outcome.snapshot.or(outcome.parent);
             let superseded = superseded.into_inner().unwrap_or_else(PoisonError::into_inner);
-            super::edit::supersede(repository, &superseded, by)?;
+            super::forget::replace(repository, &superseded.iter().collect::<Vec<_>>(), by)?;
             return Ok(outcome);
         }
         let was_swept = matches!(outcome.unconfirmed, Some(RepositoryError::Swept(_)));
@@ -372,7 +372,7 @@ fn attempt(
     let put_checkpoint = |root: TreeId| -> Result<()> {
         let put = session.checkpoint(&record(root, Status::Partial, tally.add(|_| {}))?)?;
         let mut superseded = run.superseded.lock().unwrap_or_else(PoisonError::into_inner);
-        super::edit::supersede(repository, &superseded, Some(put.id))?;
+        super::forget::replace(repository, &superseded.iter().collect::<Vec<_>>(), Some(put.id))?;
         *superseded = vec![put];
         Ok(())
     };

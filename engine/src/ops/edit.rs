@@ -5,9 +5,7 @@ use super::monitor::Cancel;
 use super::walk::{Entries, entries};
 use crate::format::compress::Compression;
 use crate::format::id::{ObjectId, TreeId};
-use crate::format::layout::ObjectKind;
 use crate::format::node::{Content, Node};
-use crate::format::seal::Sealed;
 use crate::format::snapshot::{Forget, Pin, Snapshot};
 use crate::format::tree::DirectoryBuilder;
 use crate::store::error::{RepositoryError, Result};
@@ -53,26 +51,8 @@ fn replace(session: &Session<'_>, old: &StoredSnapshot, mut new: Snapshot) -> Re
     if let Some(error) = committed.unconfirmed {
         return Err(error);
     }
-    repository.put_control(ObjectKind::Forget, Sealed::Forget, &forget_record(repository, old, Some(committed.id)).encode())?;
-    repository.store.barrier()?;
-    super::forget::remove(repository, old.id)?;
-    repository.store.barrier()?;
+    super::forget::replace(repository, &[old], Some(committed.id))?;
     Ok(committed.id)
-}
-
-/// Takes away partial snapshots whose place another one takes.
-pub(super) fn supersede(repository: &Repository, partial: &[StoredSnapshot], by: Option<ObjectId>) -> Result<()> {
-    if partial.is_empty() {
-        return Ok(());
-    }
-    for old in partial {
-        repository.put_control(ObjectKind::Forget, Sealed::Forget, &forget_record(repository, old, by).encode())?;
-    }
-    repository.store.barrier()?;
-    for old in partial {
-        super::forget::remove(repository, old.id)?;
-    }
-    repository.store.barrier().map_err(Into::into)
 }
 
 /// The record that a snapshot is removed on purpose, from which it can be put again.

@@ -35,8 +35,16 @@ pub fn by_hand<'a>(all: &'a [StoredSnapshot], wanted: &[ObjectId], now: Time, fo
 /// records alone say so, until somebody who may delete runs it.
 pub fn forget(repository: &Repository, snapshots: &[&StoredSnapshot]) -> Result<bool> {
     repository.check_writable()?;
+    replace(repository, snapshots, None)
+}
+
+/// The same for snapshots whose place another one takes.
+pub(super) fn replace(repository: &Repository, snapshots: &[&StoredSnapshot], replaced_by: Option<ObjectId>) -> Result<bool> {
+    if snapshots.is_empty() {
+        return Ok(true);
+    }
     for stored in snapshots.iter().filter(|stored| !stored.forgotten) {
-        let record = forget_record(repository, stored, None).encode();
+        let record = forget_record(repository, stored, replaced_by).encode();
         let put = || repository.put_control(ObjectKind::Forget, Sealed::Forget, &record);
         match put() {
             // Whoever forgets on a full disk is about to make room: the next prune sets some aside again.
@@ -55,7 +63,7 @@ pub fn forget(repository: &Repository, snapshots: &[&StoredSnapshot]) -> Result<
 }
 
 /// Takes away a snapshot whose forget record is durable; `false` where the store does not let this client delete.
-pub(super) fn remove(repository: &Repository, id: ObjectId) -> Result<bool> {
+fn remove(repository: &Repository, id: ObjectId) -> Result<bool> {
     let confirmations = repository.keys.confirmation_names(id, 0).map(|name| ObjectName::new(ObjectKind::Confirmation, name));
     for name in [ObjectName::new(ObjectKind::Snapshot, id)].into_iter().chain(confirmations) {
         match repository.delete(&name) {

@@ -200,7 +200,7 @@ impl Putting<'_> {
                 let original = Some(old.original.unwrap_or(stored.id));
                 let new =
                     self.put(mender, Snapshot { root, original, status: Status::Incomplete, missing: old.missing.saturating_add(marked), ..old.clone() })?;
-                super::edit::supersede(self.repository, std::slice::from_ref(stored), Some(new))?;
+                super::forget::replace(self.repository, &[stored], Some(new))?;
                 mended(Some(new), marked, false)
             }
         })

@@ -8,7 +8,7 @@ use super::{Store, StoreError, StoreErrorKind};
 use crate::format::id::ObjectId;
 use crate::format::layout::{ObjectKind, ObjectName};
 use opendal::layers::{RetryLayer, TimeoutLayer};
-use opendal::{EntryMode, ErrorKind, Operator};
+use opendal::{EntryMode, ErrorKind, Metadata, Operator};
 use std::future::Future;
 use std::ops::Range;
 use std::time::Duration;
@@ -92,6 +92,15 @@ impl RemoteStore {
     fn wait<T>(&self, object: impl ToString, call: impl Future<Output = opendal::Result<T>>) -> Result<T, StoreError> {
         self.runtime.block_on(call).map_err(|error| translate(object, &error))
     }
+
+    /// What the service says of an object; `None` if there is no such object.
+    fn metadata(&self, name: &ObjectName) -> Result<Option<Metadata>, StoreError> {
+        match self.runtime.block_on(self.operator.stat(&name.path())) {
+            Ok(metadata) => Ok(Some(metadata)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(translate(name, &error)),
+        }
+    }
 }
 
 impl Store for RemoteStore {
@@ -132,11 +141,7 @@ impl Store for RemoteStore {
     }
 
     fn stat(&self, name: &ObjectName) -> Result<Option<u64>, StoreError> {
-        match self.runtime.block_on(self.operator.stat(&name.path())) {
-            Ok(metadata) => Ok(Some(metadata.content_length())),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(translate(name, &error)),
-        }
+        Ok(self.metadata(name)?.map(|metadata| metadata.content_length()))
     }
 
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
@@ -147,11 +152,7 @@ impl Store for RemoteStore {
     fn adopt(&self, _: &ObjectName) {}
 
     fn put_at(&self, name: &ObjectName) -> Result<Option<i64>, StoreError> {
-        match self.runtime.block_on(self.operator.stat(&name.path())) {
-            Ok(metadata) => Ok(metadata.last_modified().map(|time| time.into_inner().as_second())),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(translate(name, &error)),
-        }
+        Ok(self.metadata(name)?.and_then(|metadata| metadata.last_modified()).map(|time| time.into_inner().as_second()))
     }
 
     fn barrier(&self) -> Result<(), StoreError> {

@@ -48,7 +48,6 @@ impl Survey {
                         lock(&found).unreadable.insert(pack.id);
                     }
                     // Of a newer program or newer keys: nothing here may touch it.
-                    Err(error) if error.concerns_one_object() => return Err(error),
                     Err(error) => return Err(error),
                 }
                 Ok(())

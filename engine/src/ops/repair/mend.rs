@@ -1,7 +1,7 @@
 //! Mends trees: what is lost is left out and marked, all else stays as it is.
 
 use super::index::Survey;
-use crate::format::contents::store_extents;
+use crate::format::contents::ContentBuilder;
 use crate::format::id::TreeId;
 use crate::format::node::{Content, Extent, Node};
 use crate::format::pack::PackKind;
@@ -51,13 +51,6 @@ struct Open<'r> {
     is_short: bool,
 }
 
-fn push_hole(extents: &mut Vec<Extent>, length: u64) {
-    match extents.last_mut() {
-        Some(Extent::Hole { length: last }) => *last += length,
-        _ => extents.push(Extent::Hole { length }),
-    }
-}
-
 impl<'a> Mender<'a> {
     pub(super) fn new(repository: &'a Repository, session: &'a Session<'a>, survey: &'a Survey, cancel: &'a Cancel) -> Self {
         Self { repository, session, survey, cancel, done: HashMap::new() }
@@ -91,8 +84,8 @@ impl<'a> Mender<'a> {
                             }
                         },
                         Content::Extents(_) | Content::List(_) => {
-                            let node = self.file(node)?;
-                            open.marked += u64::from(node.lost);
+                            let (node, is_lost) = self.file(node)?;
+                            open.marked += u64::from(is_lost);
                             open.builder.push(&node, &split, &mut sink)?;
                         }
                         Content::None => open.builder.push(&node, &split, &mut sink)?,
@@ -123,12 +116,14 @@ impl<'a> Mender<'a> {
         self.repository.loader.place_among(self.repository, PackKind::Data, name, &usable, &self.survey.bad).map(|place| place.is_some())
     }
 
-    /// A file as it is, or marked and with holes where its contents are lost.
-    fn file(&self, node: Node) -> Result<Node> {
-        let mut extents = Vec::new();
+    /// A file as it is, or marked and with holes where its contents are lost; and whether that is so, and was not before.
+    fn file(&self, node: Node) -> Result<(Node, bool)> {
+        let session = self.session;
+        let mut sink = |bytes: Vec<u8>| session.store_tree(&bytes);
+        let mut contents = ContentBuilder::default();
         let mut is_lost = false;
         match &node.content {
-            Content::Extents(list) => self.keep(list, &mut extents, &mut is_lost)?,
+            Content::Extents(list) => self.keep(list, &mut contents, &mut is_lost, &mut sink)?,
             Content::List(id) => {
                 let mut parts = vec![(*id, node.metadata.size, 0)];
                 while let Some((id, length, level)) = parts.pop() {
@@ -140,14 +135,14 @@ impl<'a> Mender<'a> {
                     let sum = |mut lengths: &mut dyn Iterator<Item = u64>| Iterator::try_fold(&mut lengths, 0u64, u64::checked_add);
                     match read {
                         Some(TreeNode::List(list)) if sum(&mut list.iter().map(Extent::length)) == Some(length) => {
-                            self.keep(&list, &mut extents, &mut is_lost)?;
+                            self.keep(&list, &mut contents, &mut is_lost, &mut sink)?;
                         }
                         Some(TreeNode::Lists(list)) if level < LEVELS_MAX && sum(&mut list.iter().map(|part| part.length)) == Some(length) => {
                             parts.extend(list.iter().rev().map(|part| (part.id, part.length, level + 1)));
                         }
                         _ => {
                             is_lost = true;
-                            push_hole(&mut extents, length);
+                            contents.push_hole(length, &mut sink)?;
                         }
                     }
                 }
@@ -155,22 +150,20 @@ impl<'a> Mender<'a> {
             Content::None | Content::Directory(_) => {}
         }
         if !is_lost {
-            return Ok(node);
+            return Ok((node, false));
         }
-        let session = self.session;
-        let content = store_extents(&extents, &mut |bytes| session.store_tree(&bytes))?;
-        Ok(Node { content, lost: true, ..node })
+        Ok((Node { content: contents.finish(&mut sink)?, lost: true, ..node }, true))
     }
 
-    fn keep(&self, list: &[Extent], extents: &mut Vec<Extent>, is_lost: &mut bool) -> Result<()> {
+    fn keep(&self, list: &[Extent], contents: &mut ContentBuilder, is_lost: &mut bool, sink: &mut dyn FnMut(Vec<u8>) -> Result<TreeId>) -> Result<()> {
         for extent in list {
             match extent {
-                Extent::Chunk { id, .. } if self.is_there(&id.0)? => extents.push(*extent),
+                Extent::Chunk { id, length } if self.is_there(&id.0)? => contents.push_chunk(*id, *length, sink)?,
                 Extent::Chunk { length, .. } => {
                     *is_lost = true;
-                    push_hole(extents, u64::from(*length));
+                    contents.push_hole(u64::from(*length), sink)?;
                 }
-                Extent::Hole { length } => push_hole(extents, *length),
+                Extent::Hole { length } => contents.push_hole(*length, sink)?,
             }
         }
         Ok(())
