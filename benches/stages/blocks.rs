@@ -58,7 +58,8 @@ pub fn unseal_and_decompress(c: &mut Criterion) {
     group.throughput(Throughput::Bytes(BLOCK as u64));
     for kind in DataKind::ALL {
         let plain = data(kind, 1, BLOCK);
-        let chunks: Vec<ChunkRow> = plain.chunks(64 << 10).map(|chunk| ChunkRow { id: ring.name_data(chunk), length: chunk.len() as u32 }).collect();
+        let chunks: Vec<ChunkRow> =
+            plain.chunks(64 << 10).map(|chunk| ChunkRow { id: ring.data_names().unwrap().name(chunk), length: chunk.len() as u32 }).collect();
         for (cipher, word) in CIPHERS {
             let block =
                 CompressedBlock::new(&plain, Compression::default(), Vec::new()).seal(ring.repository, PackKind::Data, &key, cipher, &[6; 32], chunks.clone());

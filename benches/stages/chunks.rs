@@ -7,7 +7,7 @@ use vault_engine::format::chunker::{ChunkClass, Chunker};
 use vault_engine::ops::bench::made::{DataKind, data};
 
 pub fn cut(c: &mut Criterion) {
-    let chunker = Chunker::new(ring().gear());
+    let chunker = Chunker::new(ring().data_names().unwrap().gear());
     let mut group = group(c, "cut");
     for kind in [DataKind::Text, DataKind::Noise] {
         let bytes = data(kind, 1, 16 * BLOCK);
@@ -37,7 +37,7 @@ pub fn name(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("keyed", word), |b| {
             b.iter(|| {
                 for chunk in bytes.chunks(length) {
-                    black_box(ring.name_data(chunk));
+                    black_box(ring.data_names().unwrap().name(chunk));
                 }
             });
         });

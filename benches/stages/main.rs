@@ -12,7 +12,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, criterion_group, criterion_main};
 use std::time::Duration;
 use vault_engine::format::id::RepositoryId;
-use vault_engine::format::keys::{Key, KeyClass, KeyRing, SessionKey};
+use vault_engine::format::keys::{Key, KeyClass, KeyRing, SessionKey, SessionRandom};
 
 /// Length in bytes of the block that most stages are given.
 const BLOCK: usize = 1 << 20;
@@ -22,7 +22,7 @@ fn ring() -> KeyRing {
 }
 
 fn session(ring: &KeyRing, class: KeyClass) -> SessionKey {
-    ring.session_key(class, &[3; 16], "bench", &[4; 32], &[5; 32])
+    ring.session_key(class, &[3; 16], "bench", &SessionRandom { key: [4; 32], nonce: [5; 32], encapsulation: [7; 32] }).unwrap()
 }
 
 /// A group whose samples are few and equally long: the work of one iteration is milliseconds, not nanoseconds.

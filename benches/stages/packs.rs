@@ -17,7 +17,7 @@ const BLOCKS: usize = 15;
 fn blocks(ring: &KeyRing, key: &SessionKey, length: usize) -> Vec<SealedBlock> {
     let block = |number: usize| {
         let plain = data(DataKind::Noise, number as u64, BLOCK);
-        let chunks = plain.chunks(length).map(|chunk| ChunkRow { id: ring.name_data(chunk), length: chunk.len() as u32 }).collect();
+        let chunks = plain.chunks(length).map(|chunk| ChunkRow { id: ring.data_names().unwrap().name(chunk), length: chunk.len() as u32 }).collect();
         CompressedBlock::new(&plain, Compression::Off, Vec::new()).seal(ring.repository, PackKind::Data, &key.seal, Cipher::default(), &[6; 32], chunks)
     };
     (0..BLOCKS).map(block).collect()

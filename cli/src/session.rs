@@ -41,8 +41,22 @@ impl Session {
         Settings::collect(&self.global, &self.world)
     }
 
-    /// Opens the repository that the settings name.
+    /// Opens the repository that the settings name, to read its snapshots.
     pub fn open(&self) -> Result<Repository, Complaint> {
+        let repository = self.open_as_any()?;
+        repository.require_trees()?;
+        Ok(repository)
+    }
+
+    /// The same, to read contents.
+    pub fn open_contents(&self) -> Result<Repository, Complaint> {
+        let repository = self.open_as_any()?;
+        repository.require_contents()?;
+        Ok(repository)
+    }
+
+    /// The same, whatever the key in use can do.
+    pub fn open_as_any(&self) -> Result<Repository, Complaint> {
         self.open_with(&self.settings()?)
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 use vault_engine::format::id::RepositoryId;
-use vault_engine::format::keys::{Key, KeyClass, KeyRing, SessionKey};
+use vault_engine::format::keys::{Key, KeyClass, KeyRing, SessionKey, SessionRandom};
 use vault_rescue::keys::{Bytes16, Bytes32, Roots};
 
 /// The repository id of the vectors.
@@ -39,6 +39,9 @@ pub fn roots() -> &'static Roots {
 /// A session's keys, for data and for trees.
 pub fn session(class: KeyClass) -> &'static SessionKey {
     static KEYS: OnceLock<[SessionKey; 2]> = OnceLock::new();
-    let keys = KEYS.get_or_init(|| [KeyClass::Data, KeyClass::Tree].map(|class| ring().session_key(class, &[3; 16], "host", &[4; 32], &[5; 32])));
+    let keys = KEYS.get_or_init(|| {
+        [KeyClass::Data, KeyClass::Tree]
+            .map(|class| ring().session_key(class, &[3; 16], "host", &SessionRandom { key: [4; 32], nonce: [5; 32], encapsulation: [7; 32] }).unwrap())
+    });
     &keys[class as usize - 1]
 }

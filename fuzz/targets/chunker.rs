@@ -108,7 +108,7 @@ fn through_a_buffer(chunker: &Chunker, class: ChunkClass, file: &[u8], steps: &[
 
 fuzz_target!(|data: &[u8]| {
     static CHUNKER: OnceLock<Chunker> = OnceLock::new();
-    let chunker = CHUNKER.get_or_init(|| Chunker::new(world::ring().gear()));
+    let chunker = CHUNKER.get_or_init(|| Chunker::new(world::ring().data_names().unwrap().gear()));
     let mut feed = Feed(data);
     let (class, number, bits) = [(ChunkClass::Files, 1, 20), (ChunkClass::Dumps, 2, 18), (ChunkClass::Images, 3, 0)][usize::from(feed.byte() % 3)];
     let steps = feed.array::<4>();

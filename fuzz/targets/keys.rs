@@ -2,7 +2,7 @@
 #![no_main]
 use libfuzzer_sys::fuzz_target;
 use vault_engine::format::id::ChunkId;
-use vault_engine::format::keys::KeyClass;
+use vault_engine::format::keys::{KeyClass, SessionRandom};
 use vault_engine::format::seal::{Cipher, SealKey, Sealed};
 use vault_fuzz::judge::agree;
 use vault_fuzz::world;
@@ -39,13 +39,13 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(seal(&engine.ok().expect("both accept")), seal(&SealKey::new(&second.expect("both accept"))));
     }
 
-    assert_eq!(ring.name_data(&record), ChunkId(kh(&roots.naming(Class::Data), &[&record])));
+    assert_eq!(ring.data_names().unwrap().name(&record), ChunkId(kh(&roots.naming(Class::Data), &[&record])));
     assert_eq!(ring.name_tree(&record).0, kh(&roots.naming(Class::Tree), &[&record]));
     if let Ok(host) = std::str::from_utf8(&record[record.len().min(48)..]) {
         let mut random = [*flags; 48];
         random[..record.len().min(48)].copy_from_slice(&record[..record.len().min(48)]);
         let (random, session): ([u8; 32], [u8; 16]) = (random[..32].try_into().expect("32"), random[32..].try_into().expect("16"));
-        let made = ring.session_key(class, &session, host, &random, &[9; 32]);
+        let made = ring.session_key(class, &session, host, &SessionRandom { key: random, nonce: [9; 32], encapsulation: [7; 32] }).unwrap();
         let wrapped = Wrapped::parse(&made.wrapped).expect("what is made is read");
         let key = session_key(roots, 1, &random, host, &session, other_class).expect("epoch 1 is known");
         assert_eq!(wrapped.open(roots, &world::ID), Ok(key));

@@ -18,7 +18,7 @@ fn honest() -> &'static [u8] {
         let (ring, key) = (world::ring(), world::session(PackKind::Data.key_class()));
         let mut builder = PackBuilder::new(PackKind::Data, [3; 16], key, Vec::new()).with_parity(ParityScheme::ReedSolomon);
         let plain: Vec<u8> = (0..20_000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-        let rows = vec![ChunkRow { id: pack::name(ring, PackKind::Data, &plain), length: plain.len() as u32 }];
+        let rows = vec![ChunkRow { id: pack::name(ring, PackKind::Data, &plain).unwrap(), length: plain.len() as u32 }];
         builder.push(&CompressedBlock::new(&plain, Compression::Off, Vec::new()).seal(
             ring.repository,
             PackKind::Data,

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use vault_engine::format::id::ObjectId;
-use vault_engine::format::keys::Key;
+use vault_engine::format::keys::{Key, Role};
 use vault_engine::format::layout::{ObjectKind, ObjectName};
 use vault_engine::format::slot::Secret;
 use vault_engine::format::snapshot::Pin;
@@ -111,7 +111,7 @@ fn only_pruning_and_removing_keys_need_the_right_to_delete() {
     let gone = forgotten(&repository).unwrap();
     undelete(&repository, "here", gone.last().unwrap(), &Cancel::default()).unwrap();
     assert_eq!(good(&repository).len(), 3);
-    let key = repository.add_key(&Secret::KeyFile(Key([2; 32])), "new", "here").unwrap();
+    let key = repository.add_key(&Secret::KeyFile(Key([2; 32])), Role::Owner, "new", "here").unwrap();
     assert!(verify(&repository, &VerifyOptions { read_data: true, ..VerifyOptions::default() }, &Quiet, &Cancel::default()).unwrap().damage.is_empty());
 
     let before = store.inner.objects().clone();

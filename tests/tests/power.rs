@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vault_engine::format::id::ObjectId;
+use vault_engine::format::keys::Role;
 use vault_engine::format::layout::ObjectKind;
 use vault_engine::format::snapshot::Pin;
 use vault_engine::ops::edit::{TagChange, pin, rewrite, tag};
@@ -63,7 +64,7 @@ impl Operation {
                 let drops = |path: &[u8], _: &vault_engine::format::node::Node| path == format!("/{DROPPED}").as_bytes();
                 rewrite(repository, HOST, &first()?, &drops, false, &Cancel::default()).map(drop)
             }
-            Self::AddKey => repository.add_key(&lab::secret(3), "third", HOST).map(drop),
+            Self::AddKey => repository.add_key(&lab::secret(3), Role::Owner, "third", HOST).map(drop),
             Self::ChangeKey => repository.replace_key(&lab::secret(3), "third", HOST).map(drop),
             Self::RemoveKey => {
                 let slot = repository.key_slots()?.into_iter().find(|slot| !slot.current).unwrap();

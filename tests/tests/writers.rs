@@ -5,7 +5,7 @@ use vault_engine::format::FormatError;
 use vault_engine::format::compress::Compression;
 use vault_engine::format::control::{self, SealedBy};
 use vault_engine::format::id::{ObjectId, TreeId};
-use vault_engine::format::keys::{Key, KeyRing};
+use vault_engine::format::keys::{Key, KeyRing, Role};
 use vault_engine::format::layout::{ObjectKind, ObjectName};
 use vault_engine::format::node::Time;
 use vault_engine::format::seal::Sealed;
@@ -90,7 +90,7 @@ fn only_sweep_records_that_open_stop_confirmations() {
     assert!(snapshot(&repository).unwrap().unconfirmed.is_none());
     assert_eq!(repository.take_left_out().len(), 3, "each is reported");
 
-    let roots = || repository.keys.roots().to_vec();
+    let roots = || repository.keys.roots().unwrap().to_vec();
     let newer = KeyRing::new(repository.keys.repository, [roots(), vec![Key([9; 32])]].concat());
     let mut unsupported = sealed(&repository.keys, Sealed::Sweep);
     unsupported[9] = 3;
@@ -124,12 +124,12 @@ fn who_has_only_old_keys_reads_what_is_old_and_writes_nothing() {
     let again = open(&store, 1);
     assert_eq!(again.snapshots().unwrap().snapshots[0].id, first.id);
     assert!(matches!(snapshot(&again), Err(RepositoryError::Format { error: FormatError::UnknownEpoch(1), .. })));
-    assert!(again.add_key(&secret(4), "four", "host").is_err());
+    assert!(again.add_key(&secret(4), Role::Owner, "four", "host").is_err());
     // The session that began before the rotation meets what the new keys wrote: no confirmation of its snapshot.
     assert!(snapshot(&open(&store, 3)).unwrap().unconfirmed.is_none());
     assert!(snapshot(&before).is_err());
     // Whoever has a slot of both epochs under one secret gets the newer keys.
-    open(&store, 3).add_key(&secret(1), "one again", "host").unwrap();
+    open(&store, 3).add_key(&secret(1), Role::Owner, "one again", "host").unwrap();
     assert_eq!(open(&store, 1).keys.epoch(), 1);
     assert!(snapshot(&open(&store, 1)).unwrap().unconfirmed.is_none());
 }
@@ -170,7 +170,8 @@ fn forgotten_snapshots_count_for_the_chain_and_its_end_is_told() {
     let repository = open(&store, 1);
     let first = snapshot(&repository).unwrap().id;
     let forget = |sequence| {
-        Forget { snapshot: first, writer: "writer".into(), sequence, forgotten: Time::default(), replaced_by: None, record: None, session: None }.encode()
+        Forget { snapshot: first, writer: "writer".into(), sequence, forgotten: Time::default(), replaced_by: None, record: None, session: None, object: None }
+            .encode()
     };
     let seal = |record: &[u8]| control::create(&repository.keys, Sealed::Forget, &SealedBy::Control, record, &[8; 32]).unwrap();
     put(&store, ObjectKind::Forget, &seal(&forget(5)));

@@ -64,7 +64,7 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
 
 /// The repository's configuration, for `config repository` too.
 pub fn show_config(session: &Session) -> Result<Exit, Complaint> {
-    let repository = session.open()?;
+    let repository = session.open_as_any()?;
     show("config", repository.config.repository.to_string(), config_value(&repository), session)
 }
 

@@ -27,7 +27,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
-    let repository = session.open()?;
+    let repository = session.open_contents()?;
     let (stored, start) = args.filter.place(&repository, &args.snapshot, session)?;
     let place = match &args.file {
         Some(file) => browse::resolve(&repository, &stored, &filter::below(&start, file))?,

@@ -8,7 +8,7 @@ use crate::output::text::{Table, count, local, rfc3339, visible};
 use crate::secrets::{self, Hidden, Secret, SecretSource};
 use crate::session::{Session, located, unlocking};
 use std::path::PathBuf;
-use vault_engine::format::keys::Key;
+use vault_engine::format::keys::{Key, Role};
 use vault_engine::format::secret as keytext;
 use vault_engine::format::slot::{self, SlotKind};
 use vault_engine::store::key_slots::SlotInfo;
@@ -26,7 +26,14 @@ enum What {
     /// List them
     List,
     /// Add a password or key file
-    Add(NewSecret),
+    Add {
+        #[command(flatten)]
+        new: NewSecret,
+
+        /// What its holder can do: all of it, only back up, or only forget and prune
+        #[arg(long, value_enum, default_value_t = RoleWord::Owner)]
+        role: RoleWord,
+    },
     /// Remove one; the one in use stays
     Remove {
         /// Key to remove: its ID or the beginning of it
@@ -46,6 +53,27 @@ enum What {
     Rotate(NewSecret),
 }
 
+/// What the holder of a key can do
+#[derive(clap::ValueEnum, Clone, Copy, Debug)]
+enum RoleWord {
+    /// Everything
+    Owner,
+    /// Back up with full deduplication, and read nothing back
+    Backup,
+    /// List, forget and prune, and read no contents
+    Prune,
+}
+
+impl RoleWord {
+    fn role(self) -> Role {
+        match self {
+            Self::Owner => Role::Owner,
+            Self::Backup => Role::Backup,
+            Self::Prune => Role::Prune,
+        }
+    }
+}
+
 #[derive(clap::Args, Debug)]
 struct NewSecret {
     /// File whose text is the new password
@@ -62,12 +90,13 @@ struct NewSecret {
 }
 
 pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
-    let repository = session.open()?;
+    let repository = session.open_as_any()?;
     match &args.what {
         What::List => list(&repository, session)?,
-        What::Add(new) => {
+        What::Add { new, role } => {
+            repository.require_owner("add keys")?;
             let secret = new.secret(session, &repository)?;
-            let id = repository.add_key(&secret, &new.label(session), &session.world.host)?;
+            let id = repository.add_key(&secret, role.role(), &new.label(session), &session.world.host)?;
             report(&repository, session, "added", |slot| slot.id == id)?;
         }
         What::Remove { id } => remove(&repository, session, id)?,
@@ -78,8 +107,14 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
             let id = repository.replace_key(&secret, &label, &session.world.host)?;
             report(&repository, session, "added", |slot| slot.id == id)?;
         }
-        What::Recovery { output } => recovery(&repository, session, output.as_ref())?,
-        What::Rotate(new) => rotate(&repository, session, new)?,
+        What::Recovery { output } => {
+            repository.require_owner("add keys")?;
+            recovery(&repository, session, output.as_ref())?;
+        }
+        What::Rotate(new) => {
+            repository.require_owner("rotate keys")?;
+            rotate(&repository, session, new)?;
+        }
     }
     Ok(Exit::Complete)
 }
@@ -128,6 +163,7 @@ fn event(slot: &SlotInfo, action: &'static str) -> Event {
         action,
         id: slot.id.to_hex(),
         kind: kind_word(slot.kind),
+        role: label.role.to_string(),
         label: label.label,
         hostname: label.host,
         created: rfc3339(label.created),
@@ -136,15 +172,17 @@ fn event(slot: &SlotInfo, action: &'static str) -> Event {
 }
 
 fn list(repository: &Repository, session: &Session) -> Result<(), Complaint> {
-    let mut table = Table::new(&["", "ID", "Kind", "Label", "Host", "Made"]);
+    let mut table = Table::new(&["", "ID", "Kind", "Role", "Label", "Host", "Made"]);
     for slot in repository.key_slots()? {
         session.output.event(&event(&slot, "listed"))?;
-        let (label, host, made) = match &slot.label {
-            Some(label) => (visible(label.label.as_bytes()).into_owned(), visible(label.host.as_bytes()).into_owned(), local(label.created)),
-            None => ("(not readable)".into(), String::new(), String::new()),
+        let (role, label, host, made) = match &slot.label {
+            Some(label) => {
+                (label.role.to_string(), visible(label.label.as_bytes()).into_owned(), visible(label.host.as_bytes()).into_owned(), local(label.created))
+            }
+            None => (String::new(), "(not readable)".into(), String::new(), String::new()),
         };
         let mark = if slot.current { "*" } else { "" };
-        table.row(vec![mark.into(), slot.id.short(), kind_word(slot.kind).into(), label, host, made]);
+        table.row(vec![mark.into(), slot.id.short(), kind_word(slot.kind).into(), role, label, host, made]);
     }
     table.lines().iter().try_for_each(|line| session.output.line(line))
 }
@@ -195,7 +233,7 @@ fn with_recovery<T>(
 }
 
 fn recovery(repository: &Repository, session: &Session, file: Option<&PathBuf>) -> Result<(), Complaint> {
-    let add = |secret| Ok(repository.add_key(&secret, "recovery key", &session.world.host)?);
+    let add = |secret| Ok(repository.add_key(&secret, Role::Owner, "recovery key", &session.world.host)?);
     let id = with_recovery(repository, session, file, add)?;
     report(repository, session, "added", |slot| slot.id == id)
 }

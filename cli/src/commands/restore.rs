@@ -21,7 +21,7 @@ use vault_engine::store::repository::StoredSnapshot;
 pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
     let owners = owners(args)?;
     let selection = Selection::of(args, &session.world)?;
-    let repository = session.open()?;
+    let repository = session.open_contents()?;
     let (stored, start) = args.filter.place(&repository, &args.snapshot, session)?;
     warn_of(&stored, session);
     let destination = Destination::open(args, owners)?;

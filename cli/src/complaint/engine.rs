@@ -42,6 +42,8 @@ impl From<RepositoryError> for Complaint {
             }
             RepositoryError::WrongKey { location, slots, damaged } => wrong_key(&location, slots, damaged),
             RepositoryError::Format { object, error } => damaged(&object, &error),
+            RepositoryError::NotAllowed { role, what } => Self::new(Exit::WrongKey, format!("this key has the role {role} and cannot {what}"))
+                .hint("open the repository with an owner's key; vault key list shows which key has which role"),
             RepositoryError::MissingChunk(id) => Self::failed(format!("chunk {id} is in no pack")).hint(VERIFY),
             RepositoryError::Swept(packs) => {
                 Self::failed(format!("{packs} packs that the snapshot relies on were swept while it was made")).hint("run the same command again")

@@ -140,12 +140,12 @@ pub fn open(ring: &KeyRing, sealed: Sealed, bytes: &[u8]) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::keys::Key;
+    use crate::format::keys::{Key, SessionRandom};
 
     #[test]
     fn every_changed_byte_is_noticed() {
         let ring = KeyRing::new(RepositoryId([1; 16]), vec![Key([2; 32])]);
-        let session = ring.session_key(KeyClass::Tree, &[3; 16], "h", &[4; 32], &[5; 32]);
+        let session = ring.session_key(KeyClass::Tree, &[3; 16], "h", &SessionRandom { key: [4; 32], nonce: [5; 32], encapsulation: [7; 32] }).unwrap();
         for (sealed, by) in [(Sealed::Config, SealedBy::Control), (Sealed::Snapshot, SealedBy::Session(&session))] {
             let record = vec![7; 300];
             let bytes = create(&ring, sealed, &by, &record, &[6; 32]).unwrap();

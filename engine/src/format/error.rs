@@ -1,5 +1,6 @@
 //! What is wrong with these bytes: one variant for each kind of refusal that SPEC knows.
 
+use super::keys::Role;
 use thiserror::Error;
 
 /// Why bytes were refused. Which object they came from is for the caller to add.
@@ -43,6 +44,14 @@ pub enum FormatError {
     /// Sealed under keys made after this client's slot: the repository's keys were rotated.
     #[error("it was written with newer keys (epoch {0}); this key slot is from before the keys were rotated")]
     UnknownEpoch(u32),
+    /// The slot that was opened is of a role that lacks the key for this.
+    #[error("a key of the role {role} cannot {what}")]
+    NotAllowed {
+        /// The role.
+        role: Role,
+        /// What it cannot do.
+        what: &'static str,
+    },
     /// The hash in a pack's header or footer is not that of its bytes.
     #[error("the hash in its header or footer is wrong")]
     WrongHash,

@@ -1,8 +1,16 @@
 //! The tree of keys: root keys by epoch, what is derived from them, and session keys with their wrapping (SPEC chapter 5).
 
+mod bundle;
+mod recipient;
+mod wrapped;
+
+pub use bundle::{Bundle, EPOCHS_MAX, ROOTS_MAX, RoleKeys};
+pub use recipient::PublicKey;
+pub use wrapped::{SessionKey, SessionRandom, WrappedKey, check_wrapped};
+
 use super::error::{FormatError, Result};
 use super::id::{ChunkId, ObjectId, RepositoryId, TreeId};
-use super::seal::{Cipher, SealKey, Sealed};
+use super::seal::SealKey;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// 32 secret bytes, wiped on drop, never shown.
@@ -25,23 +33,99 @@ pub enum KeyClass {
     Tree = 2,
 }
 
+/// What the holder of a key slot can do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Role {
+    /// Everything.
+    #[default]
+    Owner = 0,
+    /// Finds and stores every chunk, puts snapshots; reads neither trees nor contents.
+    Backup = 1,
+    /// Reads snapshots and trees, forgets and sweeps; reads no contents.
+    Prune = 2,
+}
+
+impl Role {
+    /// The role that a bundle or label names.
+    pub fn from_number(number: u64) -> Result<Self> {
+        match number {
+            0 => Ok(Self::Owner),
+            1 => Ok(Self::Backup),
+            2 => Ok(Self::Prune),
+            number => Err(FormatError::Unsupported { what: "role", number }),
+        }
+    }
+
+    /// Whether it opens chunks of contents.
+    pub fn reads_contents(self) -> bool {
+        self == Self::Owner
+    }
+
+    /// Whether it opens snapshots and trees.
+    pub fn reads_trees(self) -> bool {
+        self != Self::Backup
+    }
+
+    /// Whether it stores contents.
+    pub fn stores_contents(self) -> bool {
+        self != Self::Prune
+    }
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Owner => "owner",
+            Self::Backup => "backup",
+            Self::Prune => "prune",
+        })
+    }
+}
+
 struct Epoch {
     control: SealKey,
     confirm: Key,
-    wrap_data: Key,
-    wrap_tree: Key,
-    hedge: Key,
 }
 
-/// All keys of a repository, derived from its root keys.
+/// Names and cuts contents.
+pub struct DataNames {
+    name: Key,
+    chunker: Key,
+}
+
+impl DataNames {
+    /// The name of a chunk of contents.
+    pub fn name(&self, plain: &[u8]) -> ChunkId {
+        ChunkId(*blake3::keyed_hash(&self.name.0, plain).as_bytes())
+    }
+
+    /// The secret table that decides cut points.
+    pub fn gear(&self) -> Box<[u64; 256]> {
+        super::chunker::gear(&self.chunker.0)
+    }
+}
+
+/// What a role can do with session keys of one class.
+enum Wrapping {
+    /// Wrap and unwrap, by epoch.
+    Both(Vec<Key>),
+    /// Wrap to the public key of the last epoch.
+    Wrap(Box<PublicKey>),
+    Neither,
+}
+
+/// All keys of a repository that a slot's holder has.
 pub struct KeyRing {
     /// The repository the keys belong to.
     pub repository: RepositoryId,
-    roots: Vec<Key>,
+    bundle: Bundle,
     epochs: Vec<Epoch>,
-    data_name: Key,
+    hedge: Key,
+    data_names: Option<DataNames>,
+    data: Wrapping,
+    tree: Wrapping,
     tree_name: Key,
-    chunker: Key,
     split: Key,
     cache: Key,
     local: SealKey,
@@ -53,77 +137,58 @@ impl std::fmt::Debug for KeyRing {
     }
 }
 
-/// Length in bytes of a wrapped key of algorithm 0.
-pub const WRAPPED_LENGTH: usize = 128;
-const WRAPPED_HEAD: usize = 56;
 /// Length in bytes of a confirmation.
 pub const CONFIRMATION_LENGTH: usize = 124;
 
-/// Checks the outside of a wrapped key of `class`; one of another algorithm is told as such, and nothing of it examined.
-pub fn check_wrapped(class: KeyClass, wrapped: &[u8]) -> Result<()> {
-    match wrapped.first() {
-        Some(0) => {}
-        Some(other) => return Err(FormatError::Unsupported { what: "key wrapping", number: u64::from(*other) }),
-        None => return Err(FormatError::Truncated),
-    }
-    if wrapped.len() < WRAPPED_LENGTH {
-        return Err(FormatError::Truncated);
-    }
-    if wrapped.len() > WRAPPED_LENGTH {
-        return Err(FormatError::BadStructure("bytes after a wrapped key"));
-    }
-    if wrapped[1] != class as u8 {
-        return Err(FormatError::BadStructure("a wrapped key of the wrong class"));
-    }
-    if wrapped[2..4] != [0, 0] {
-        return Err(FormatError::BadStructure("a reserved field is not zero"));
-    }
-    Ok(())
-}
-
-/// A session key as it travels in packs and snapshots; any algorithm, not yet understood.
-pub type WrappedKey = Vec<u8>;
-
-/// A session's key of one class, with the form it travels in.
-#[derive(Clone)]
-pub struct SessionKey {
-    /// Seals blocks and snapshots.
-    pub seal: SealKey,
-    /// What goes into packs and snapshots.
-    pub wrapped: WrappedKey,
-}
-
 impl KeyRing {
-    /// Derives everything from the root keys, oldest first; there must be at least one.
+    /// An owner's keys, from the root keys, oldest first; there must be at least one.
     pub fn new(repository: RepositoryId, roots: Vec<Key>) -> Self {
-        let derive = |context: &str, root: &Key| Key(blake3::derive_key(context, &root.0));
-        let first = roots.first().expect("a bundle holds at least one root key");
-        let epochs = roots
-            .iter()
-            .map(|root| Epoch {
-                control: SealKey::new(&derive("vault v1 control", root).0),
-                confirm: derive("vault v1 confirm", root),
-                wrap_data: derive("vault v1 wrap data", root),
-                wrap_tree: derive("vault v1 wrap tree", root),
-                hedge: derive("vault v1 hedge", root),
-            })
-            .collect();
-        Self {
-            repository,
-            data_name: derive("vault v1 name of data chunks", first),
-            tree_name: derive("vault v1 name of tree chunks", first),
-            chunker: derive("vault v1 chunker", first),
-            split: derive("vault v1 tree split", first),
-            cache: derive("vault v1 cache", first),
-            local: SealKey::new(&derive("vault v1 local", first).0),
-            epochs,
-            roots,
+        Self::of(repository, Bundle::Owner(roots))
+    }
+
+    /// The keys that follow from what a slot holds.
+    pub fn of(repository: RepositoryId, bundle: Bundle) -> Self {
+        let both = |root: &Key, class| derive(class, root);
+        let (held, data, tree, own) = match &bundle {
+            Bundle::Owner(roots) => {
+                let first = roots.first().expect("a bundle holds at least one root key");
+                let all = |context| Wrapping::Both(roots.iter().map(|root| both(root, context)).collect());
+                let own = [derive("vault v1 cache", first), derive("vault v1 local", first)];
+                (RoleKeys::of_owner(roots, Key([0; 32])), all(WRAP_DATA), all(WRAP_TREE), own)
+            }
+            Bundle::Backup { held, data, tree } => (held.clone(), Wrapping::Wrap(data.clone()), Wrapping::Wrap(tree.clone()), own_keys(held)),
+            Bundle::Prune { held, wrap_tree } => (held.clone(), Wrapping::Neither, Wrapping::Both(wrap_tree.clone()), own_keys(held)),
+        };
+        let [cache, local] = own;
+        let RoleKeys { control, confirm, hedge, tree_name, split, data_names, .. } = held;
+        let epochs = control.iter().zip(confirm).map(|(control, confirm)| Epoch { control: SealKey::new(&control.0), confirm }).collect();
+        let data_names = data_names.map(|[name, chunker]| DataNames { name, chunker });
+        Self { repository, bundle, epochs, hedge, data_names, data, tree, tree_name, split, cache, local: SealKey::new(&local.0) }
+    }
+
+    /// What a slot of the same rights holds.
+    pub fn bundle(&self) -> &Bundle {
+        &self.bundle
+    }
+
+    /// What the holder can do.
+    pub fn role(&self) -> Role {
+        self.bundle.role()
+    }
+
+    /// The root keys, oldest first.
+    ///
+    /// # Errors
+    /// [`FormatError::NotAllowed`] for all but owners.
+    pub fn roots(&self) -> Result<&[Key]> {
+        match &self.bundle {
+            Bundle::Owner(roots) => Ok(roots),
+            _ => Err(self.not_allowed("have the root keys")),
         }
     }
 
-    /// The root keys, oldest first: what a key slot holds.
-    pub fn roots(&self) -> &[Key] {
-        &self.roots
+    fn not_allowed(&self, what: &'static str) -> FormatError {
+        FormatError::NotAllowed { role: self.role(), what }
     }
 
     /// The epoch that new objects are written in.
@@ -140,19 +205,17 @@ impl KeyRing {
         Ok(&self.at(epoch)?.control)
     }
 
-    /// The name of a chunk of contents.
-    pub fn name_data(&self, plain: &[u8]) -> ChunkId {
-        ChunkId(*blake3::keyed_hash(&self.data_name.0, plain).as_bytes())
+    /// What names and cuts contents.
+    ///
+    /// # Errors
+    /// [`FormatError::NotAllowed`] for a role that has nothing to do with contents.
+    pub fn data_names(&self) -> Result<&DataNames> {
+        self.data_names.as_ref().ok_or_else(|| self.not_allowed("read or store contents"))
     }
 
     /// The name of a tree chunk.
     pub fn name_tree(&self, plain: &[u8]) -> TreeId {
         TreeId(*blake3::keyed_hash(&self.tree_name.0, plain).as_bytes())
-    }
-
-    /// The secret table that decides cut points.
-    pub fn gear(&self) -> Box<[u64; 256]> {
-        super::chunker::gear(&self.chunker.0)
     }
 
     /// The number that decides where a large directory is split.
@@ -208,54 +271,18 @@ impl KeyRing {
     pub fn confirmation_names(&self, snapshot: ObjectId, epoch: u32) -> impl Iterator<Item = ObjectId> + '_ {
         (epoch..=self.epoch()).rev().filter_map(move |epoch| Some(ObjectId(*blake3::hash(&self.confirmation(epoch, snapshot).ok()?).as_bytes())))
     }
+}
 
-    fn wrapping_key(&self, epoch: u32, class: KeyClass, session: &[u8]) -> Result<(Zeroizing<[u8; 32]>, [u8; 32])> {
-        let at = self.at(epoch)?;
-        let key = match class {
-            KeyClass::Data => &at.wrap_data,
-            KeyClass::Tree => &at.wrap_tree,
-        };
-        let mut hasher = blake3::Hasher::new_keyed(&key.0);
-        hasher.update(&[class as u8]);
-        hasher.update(session);
-        Ok(key_and_commitment(&hasher))
-    }
+const WRAP_DATA: &str = "vault v1 wrap data";
+const WRAP_TREE: &str = "vault v1 wrap tree";
 
-    /// Makes a session's key: `random` are 32 fresh random bytes for the key, `nonce_random` as many for its sealing.
-    pub fn session_key(&self, class: KeyClass, session: &[u8; 16], host: &str, random: &[u8; 32], nonce_random: &[u8; 32]) -> SessionKey {
-        let epoch = self.epoch();
-        let at = &self.epochs[epoch as usize];
-        let mut hasher = blake3::Hasher::new_keyed(&at.hedge.0);
-        hasher.update(random);
-        hasher.update(&(host.len() as u32).to_le_bytes());
-        hasher.update(host.as_bytes());
-        hasher.update(session);
-        hasher.update(&[class as u8]);
-        let key = Zeroizing::new(*hasher.finalize().as_bytes());
+fn derive(context: &str, from: &Key) -> Key {
+    Key(blake3::derive_key(context, &from.0))
+}
 
-        let (wrapping, commitment) = self.wrapping_key(epoch, class, session).expect("the newest epoch is known");
-        let mut wrapped = vec![0, class as u8, 0, 0];
-        wrapped.extend_from_slice(&epoch.to_le_bytes());
-        wrapped.extend_from_slice(session);
-        wrapped.extend_from_slice(&commitment);
-        let boxed = SealKey::new(&wrapping).seal(self.repository, Sealed::WrappedKey, Cipher::XChaCha20Poly1305, &wrapped, nonce_random, &key[..]);
-        wrapped.extend_from_slice(&boxed);
-        SessionKey { seal: SealKey::new(&key), wrapped }
-    }
-
-    /// Opens a wrapped key, which must be of `class`.
-    pub fn unwrap(&self, class: KeyClass, wrapped: &[u8]) -> Result<SealKey> {
-        check_wrapped(class, wrapped)?;
-        let (head, boxed) = wrapped.split_at(WRAPPED_HEAD);
-        let epoch = u32::from_le_bytes(head[4..8].try_into().expect("four bytes"));
-        let (wrapping, commitment) = self.wrapping_key(epoch, class, &head[8..24])?;
-        if !equal_in_constant_time(&commitment, &head[24..56]) {
-            return Err(FormatError::WrongKey);
-        }
-        let key = Zeroizing::new(SealKey::new(&wrapping).open(self.repository, Sealed::WrappedKey, Cipher::XChaCha20Poly1305, head, boxed)?);
-        let key: Zeroizing<[u8; 32]> = Zeroizing::new(key[..].try_into().map_err(|_| FormatError::BadStructure("a session key that is not 32 bytes"))?);
-        Ok(SealKey::new(&key))
-    }
+/// For the caches of a role's holder: nobody else has them.
+fn own_keys(held: &RoleKeys) -> [Key; 2] {
+    [derive("vault v1 cache", &held.own), derive("vault v1 local", &held.own)]
 }
 
 /// 64 bytes of extended output, as a key and the commitment to it.
@@ -276,6 +303,7 @@ pub(super) fn equal_in_constant_time(a: &[u8; 32], b: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::seal::{Cipher, Sealed};
 
     fn ring(roots: u8) -> KeyRing {
         KeyRing::new(RepositoryId([5; 16]), (0..roots).map(|n| Key([n; 32])).collect())
@@ -284,7 +312,7 @@ mod tests {
     #[test]
     fn a_session_key_unwraps_only_whole_and_of_its_class() {
         let ring = ring(2);
-        let key = ring.session_key(KeyClass::Data, &[7; 16], "host", &[8; 32], &[9; 32]);
+        let key = ring.session_key(KeyClass::Data, &[7; 16], "host", &SessionRandom { key: [8; 32], nonce: [9; 32], encapsulation: [7; 32] }).unwrap();
         let boxed = key.seal.seal(ring.repository, Sealed::DataBlock, Cipher::default(), b"", &[0; 32], b"hello");
         let opened = ring.unwrap(KeyClass::Data, &key.wrapped).unwrap();
         assert_eq!(opened.open(ring.repository, Sealed::DataBlock, Cipher::default(), b"", &boxed).unwrap(), b"hello");
@@ -310,10 +338,10 @@ mod tests {
     #[test]
     fn keys_from_before_a_rotation_do_not_open_what_came_after() {
         let (old, new) = (ring(1), ring(2));
-        let key = new.session_key(KeyClass::Tree, &[7; 16], "host", &[8; 32], &[9; 32]);
+        let key = new.session_key(KeyClass::Tree, &[7; 16], "host", &SessionRandom { key: [8; 32], nonce: [9; 32], encapsulation: [7; 32] }).unwrap();
         assert!(matches!(old.unwrap(KeyClass::Tree, &key.wrapped), Err(FormatError::UnknownEpoch(1))));
-        let before = old.session_key(KeyClass::Tree, &[7; 16], "host", &[8; 32], &[9; 32]);
+        let before = old.session_key(KeyClass::Tree, &[7; 16], "host", &SessionRandom { key: [8; 32], nonce: [9; 32], encapsulation: [7; 32] }).unwrap();
         assert!(new.unwrap(KeyClass::Tree, &before.wrapped).is_ok());
-        assert_eq!(old.name_data(b"x"), new.name_data(b"x"));
+        assert_eq!(old.data_names().unwrap().name(b"x"), new.data_names().unwrap().name(b"x"));
     }
 }

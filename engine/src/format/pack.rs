@@ -497,7 +497,7 @@ pub fn check_names(ring: &KeyRing, kind: PackKind, chunks: &[ChunkRow], plain: &
     let mut rest = plain;
     for chunk in chunks {
         let (bytes, after) = rest.split_at_checked(chunk.length as usize).ok_or(FormatError::Truncated)?;
-        if name(ring, kind, bytes) != chunk.id {
+        if name(ring, kind, bytes)? != chunk.id {
             return Err(FormatError::WrongName);
         }
         rest = after;
@@ -506,11 +506,14 @@ pub fn check_names(ring: &KeyRing, kind: PackKind, chunks: &[ChunkRow], plain: &
 }
 
 /// The name of a chunk that lies in a pack of `kind`. Tree names and chunk names share one space of 32 bytes in tables and index.
-pub fn name(ring: &KeyRing, kind: PackKind, plain: &[u8]) -> ChunkId {
-    match kind {
-        PackKind::Data => ring.name_data(plain),
+///
+/// # Errors
+/// [`FormatError::NotAllowed`] for a role that cannot name contents.
+pub fn name(ring: &KeyRing, kind: PackKind, plain: &[u8]) -> Result<ChunkId> {
+    Ok(match kind {
+        PackKind::Data => ring.data_names()?.name(plain),
         PackKind::Meta => ChunkId(ring.name_tree(plain).0),
-    }
+    })
 }
 
 /// A pack under construction: blocks are appended, then it is closed.
@@ -658,17 +661,17 @@ pub fn open_table(ring: &KeyRing, geometry: &Geometry, boxed: &[u8]) -> Result<T
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::keys::Key;
+    use crate::format::keys::{Key, SessionRandom};
 
     fn ring() -> KeyRing {
         KeyRing::new(RepositoryId([1; 16]), vec![Key([2; 32])])
     }
 
     fn pack(ring: &KeyRing) -> (Vec<u8>, Table) {
-        let key = ring.session_key(KeyClass::Data, &[3; 16], "h", &[4; 32], &[5; 32]);
+        let key = ring.session_key(KeyClass::Data, &[3; 16], "h", &SessionRandom { key: [4; 32], nonce: [5; 32], encapsulation: [7; 32] }).unwrap();
         let mut builder = PackBuilder::new(PackKind::Data, [3; 16], &key, Vec::new());
         for plains in [vec![&b"one"[..], b"three"], vec![&[0; 5000][..]]] {
-            let chunks = plains.iter().map(|plain| ChunkRow { id: ring.name_data(plain), length: plain.len() as u32 }).collect();
+            let chunks = plains.iter().map(|plain| ChunkRow { id: ring.data_names().unwrap().name(plain), length: plain.len() as u32 }).collect();
             let block = CompressedBlock::new(&plains.concat(), Compression::default(), vec![1, 2, 3]);
             let block = block.seal(ring.repository, PackKind::Data, &key.seal, Cipher::Aes256Gcm, &[6; 32], chunks);
             builder.push(&block);

@@ -3,7 +3,7 @@
 use super::cbor::{self, Decoder, MapWriter};
 use super::error::{FormatError, Result};
 use super::id::RepositoryId;
-use super::keys::{Key, KeyRing, equal_in_constant_time, key_and_commitment};
+use super::keys::{Bundle, Key, KeyRing, Role, equal_in_constant_time, key_and_commitment};
 use super::node::Time;
 use super::seal::{Cipher, SealKey, Sealed};
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -14,8 +14,6 @@ const MAGIC: &[u8; 8] = b"VAULTKY1";
 pub const SLOT_LENGTH_MAX: usize = 64 * 1024;
 /// Most slots that are looked at.
 pub const SLOTS_MAX: usize = 64;
-/// Most root keys in a bundle.
-pub const ROOTS_MAX: usize = 1024;
 
 /// What opens a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +97,8 @@ pub struct SlotLabel {
     pub created: Time,
     /// On which host.
     pub host: String,
+    /// The role of its bundle, for people: what counts is the bundle, which only its holder sees.
+    pub role: Role,
 }
 
 /// A slot as it lies in the store, not yet opened.
@@ -168,8 +168,8 @@ fn slot_key(secret: &Secret, cost: Option<Argon2Cost>, salt: &[u8; 32], reposito
     Ok(key_and_commitment(&hasher))
 }
 
-/// Makes a slot that `secret` opens; `cost` counts for passwords only.
-pub fn create(ring: &KeyRing, secret: &Secret, cost: Argon2Cost, label: &SlotLabel, random: &SlotRandom) -> Result<Vec<u8>> {
+/// Makes a slot with `bundle`, of the epochs that `ring` knows, which `secret` opens; `cost` counts for passwords only.
+pub fn create(ring: &KeyRing, bundle: &Bundle, secret: &Secret, cost: Argon2Cost, label: &SlotLabel, random: &SlotRandom) -> Result<Vec<u8>> {
     let cost = matches!(secret, Secret::Password(_)).then_some(cost);
     let (key, commitment) = slot_key(secret, cost, &random.salt, ring.repository)?;
     // The map grows in three steps, and each step's box is bound to the map before it.
@@ -178,15 +178,8 @@ pub fn create(ring: &KeyRing, secret: &Secret, cost: Argon2Cost, label: &SlotLab
         encode_head(&mut map, ring.repository, secret.kind(), cost, &random.salt, &commitment);
         map
     };
-    let mut bundle = MapWriter::new();
-    cbor::put_uint(bundle.key(1), 0);
-    let roots = bundle.key(2);
-    cbor::put_array(roots, ring.roots().len());
-    for root in ring.roots() {
-        cbor::put_bytes(roots, &root.0);
-    }
-    let bundle = Zeroizing::new(bundle.finish());
-    let boxed = SealKey::new(&key).seal(ring.repository, Sealed::SlotBundle, Cipher::XChaCha20Poly1305, &head().finish(), &random.bundle, &bundle);
+    let message = Zeroizing::new(bundle.encode());
+    let boxed = SealKey::new(&key).seal(ring.repository, Sealed::SlotBundle, Cipher::XChaCha20Poly1305, &head().finish(), &random.bundle, &message);
     let epoch = ring.epoch();
     let head = || {
         let mut map = head();
@@ -199,6 +192,9 @@ pub fn create(ring: &KeyRing, secret: &Secret, cost: Argon2Cost, label: &SlotLab
     cbor::put_text(record.key(1), &label.label);
     cbor::put_time(record.key(2), label.created);
     cbor::put_text(record.key(3), &label.host);
+    if label.role != Role::Owner {
+        cbor::put_uint(record.key(4), label.role as u64);
+    }
     let label = ring.control(epoch)?.seal(ring.repository, Sealed::SlotLabel, Cipher::XChaCha20Poly1305, &head().finish(), &random.label, &record.finish());
     let mut map = head();
     cbor::put_bytes(map.key(8), &label);
@@ -284,8 +280,7 @@ impl Slot {
         }
         let seal = SealKey::new(&key);
         let bundle = Zeroizing::new(seal.open(self.repository, Sealed::SlotBundle, Cipher::XChaCha20Poly1305, &self.bundle_extra, &self.bundle)?);
-        let roots = decode_bundle(&bundle)?;
-        Ok(KeyRing::new(self.repository, roots))
+        Ok(KeyRing::of(self.repository, Bundle::decode(&bundle)?))
     }
 
     /// The epoch that the label was sealed in: the last one known when the slot was made. Not authenticated before the label is.
@@ -299,18 +294,19 @@ impl Slot {
         let record = key.open(self.repository, Sealed::SlotLabel, Cipher::XChaCha20Poly1305, &self.label_extra, &self.label)?;
         let mut d = Decoder::new(&record);
         let mut map = d.map(1, "label")?;
-        let (mut label, mut created, mut host) = (None, None, None);
+        let (mut label, mut created, mut host, mut role) = (None, None, None, Role::Owner);
         while let Some(key) = map.key(&mut d)? {
             match key {
                 1 => label = Some(d.text("label")?.to_owned()),
                 2 => created = Some(d.time("time made")?),
                 3 => host = Some(d.text("host")?.to_owned()),
+                4 => role = Role::from_number(d.uint("role")?)?,
                 _ => drop(map.unknown(key, &mut d)?),
             }
         }
         d.finish()?;
         let missing = FormatError::MissingField("label");
-        Ok(SlotLabel { label: label.ok_or(missing.clone())?, created: created.ok_or(missing.clone())?, host: host.ok_or(missing)? })
+        Ok(SlotLabel { label: label.ok_or(missing.clone())?, created: created.ok_or(missing.clone())?, host: host.ok_or(missing)?, role })
     }
 }
 
@@ -344,34 +340,6 @@ fn small(cost: u64) -> Result<u32> {
     u32::try_from(cost).map_err(|_| FormatError::TooLarge("cost of a password slot"))
 }
 
-fn decode_bundle(bundle: &[u8]) -> Result<Vec<Key>> {
-    let mut d = Decoder::new(bundle);
-    let mut map = d.map(1, "key bundle")?;
-    let (mut role, mut roots) = (None, Vec::new());
-    while let Some(key) = map.key(&mut d)? {
-        match key {
-            1 => role = Some(d.uint("role")?),
-            2 => {
-                let count = d.array("root keys")?;
-                if count > ROOTS_MAX {
-                    return Err(FormatError::TooLarge("root keys of a bundle"));
-                }
-                for _ in 0..count {
-                    roots.push(Key(d.bytes_exact("root key")?));
-                }
-            }
-            _ => drop(map.unknown(key, &mut d)?),
-        }
-    }
-    d.finish()?;
-    match role {
-        Some(0) if !roots.is_empty() => Ok(roots),
-        Some(number) if number > 0 => Err(FormatError::Unsupported { what: "role", number }),
-        Some(_) => Err(FormatError::BadStructure("a key bundle without keys")),
-        None => Err(FormatError::MissingField("key bundle")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -381,7 +349,7 @@ mod tests {
     #[test]
     fn a_slot_opens_for_its_secret_only() {
         let ring = KeyRing::new(RepositoryId([1; 16]), vec![Key([2; 32]), Key([3; 32])]);
-        let label = SlotLabel { label: "laptop".into(), created: Time { seconds: 5, nanoseconds: 6 }, host: "h".into() };
+        let label = SlotLabel { label: "laptop".into(), created: Time { seconds: 5, nanoseconds: 6 }, host: "h".into(), role: Role::Owner };
         let password = |text: &str| Secret::Password(Zeroizing::new(text.into()));
         for (secret, other) in [
             (password("one"), password("two")),
@@ -389,10 +357,10 @@ mod tests {
             (Secret::Recovery(Key([9; 32])), Secret::KeyFile(Key([9; 32]))),
         ] {
             let random = SlotRandom { salt: [4; 32], bundle: [5; 32], label: [6; 32] };
-            let bytes = create(&ring, &secret, CHEAP, &label, &random).unwrap();
+            let bytes = create(&ring, ring.bundle(), &secret, CHEAP, &label, &random).unwrap();
             let slot = Slot::decode(&bytes).unwrap();
             let opened = slot.open(&secret).unwrap();
-            assert_eq!(opened.roots(), ring.roots());
+            assert_eq!(opened.roots().unwrap(), ring.roots().unwrap());
             assert_eq!(slot.label(&opened).unwrap(), label);
             assert!(matches!(slot.open(&other), Err(FormatError::WrongKey)));
             for at in 0..bytes.len() {

@@ -307,10 +307,12 @@ pub struct Forget {
     pub forgotten: Time,
     /// The snapshot that takes its place.
     pub replaced_by: Option<ObjectId>,
-    /// The snapshot's own record, so that it can be put again until a sweep took what it needs.
+    /// The snapshot's own record, as earlier programs put it: for all to read who have the control key.
     pub record: Option<Vec<u8>>,
     /// The session that put the snapshot, which has ended.
     pub session: Option<[u8; 16]>,
+    /// The snapshot's object as it was stored: its record for those who may open it.
+    pub object: Option<Vec<u8>>,
 }
 
 impl Forget {
@@ -330,6 +332,9 @@ impl Forget {
         if let Some(session) = &self.session {
             cbor::put_bytes(map.key(7), session);
         }
+        if let Some(object) = &self.object {
+            cbor::put_bytes(map.key(8), object);
+        }
         map.finish()
     }
 
@@ -338,7 +343,7 @@ impl Forget {
         let mut d = Decoder::new(bytes);
         let mut map = d.map(1, "forget record")?;
         let (mut snapshot, mut writer, mut sequence, mut forgotten) = (None, None, None, None);
-        let (mut replaced_by, mut record, mut session) = (None, None, None);
+        let (mut replaced_by, mut record, mut session, mut object) = (None, None, None, None);
         while let Some(key) = map.key(&mut d)? {
             match key {
                 1 => snapshot = Some(ObjectId(d.bytes_exact("snapshot")?)),
@@ -348,6 +353,7 @@ impl Forget {
                 5 => replaced_by = Some(ObjectId(d.bytes_exact("replacement")?)),
                 6 => record = Some(d.bytes("record of a snapshot")?.to_vec()),
                 7 => session = Some(d.bytes_exact("session id")?),
+                8 => object = Some(d.bytes("object of a snapshot")?.to_vec()),
                 _ => drop(map.unknown(key, &mut d)?),
             }
         }
@@ -361,6 +367,7 @@ impl Forget {
             replaced_by,
             record,
             session,
+            object,
         })
     }
 }
@@ -406,6 +413,7 @@ mod tests {
             replaced_by: Some(ObjectId([4; 32])),
             record: Some(snapshot.encode(None)),
             session: Some([5; 16]),
+            object: Some(vec![6; 7]),
         };
         assert_eq!(Forget::decode(&forget.encode()), Ok(forget));
     }

@@ -19,6 +19,7 @@ use super::source::Source;
 use crate::format::chunker::ChunkClass;
 use crate::format::compress::Compression;
 use crate::format::id::{ObjectId, TreeId};
+use crate::format::keys::DataNames;
 use crate::format::node::Time;
 use crate::format::snapshot::{Snapshot, Status, Summary};
 use crate::store::error::{RepositoryError, Result};
@@ -154,6 +155,7 @@ impl BackupOutcome {
 /// What the threads of a backup share.
 struct Shared<'a> {
     session: &'a Session<'a>,
+    names: &'a DataNames,
     options: &'a BackupOptions,
     monitor: &'a dyn Monitor,
     cancel: &'a Cancel,
@@ -265,6 +267,7 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
     let begun = options.time.unwrap_or_else(|| host.now());
     let paths = source.paths();
     let list = repository.snapshots()?;
+    let options = &BackupOptions { writer: repository.writer_name(&options.writer, &list), ..options.clone() };
     list.older.into_iter().for_each(|older| monitor.alarm(&Alarm::OlderState(older)));
     let mut snapshots = list.snapshots;
     if !options.dry_run {
@@ -276,6 +279,8 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
     let is_superseded = |stored: &&StoredSnapshot| is_checkpoint(stored) && !stored.forgotten && is_of_same_source(&stored.snapshot, options, &paths);
     let superseded = Mutex::new(snapshots.iter().filter(is_superseded).cloned().collect());
     let parent = choose_parent(snapshots, options, &paths)?;
+    // Who reads nothing back has as parent what it remembers.
+    let parent = parent.filter(|parent| !matches!(repository.tree(parent.snapshot.root), Err(RepositoryError::NotAllowed { .. })));
     let mut session = Session::begin(repository, &options.writer, options.compression)?;
     if options.dry_run {
         session.set_dry_run();
@@ -305,6 +310,9 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
             let by = outcome.snapshot.or(outcome.parent);
             let superseded = superseded.into_inner().unwrap_or_else(PoisonError::into_inner);
             super::forget::replace(repository, &superseded.iter().collect::<Vec<_>>(), by)?;
+            if !repository.keys.role().reads_trees() {
+                repository.tidy_own(&repository.snapshots()?.snapshots);
+            }
             return Ok(outcome);
         }
         let was_swept = matches!(outcome.unconfirmed, Some(RepositoryError::Swept(_)));
@@ -378,6 +386,7 @@ fn attempt(
     };
     let shared = Shared {
         session,
+        names: repository.keys.data_names().map_err(|error| RepositoryError::format("contents", error))?,
         options,
         monitor,
         cancel,

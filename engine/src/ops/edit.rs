@@ -63,8 +63,9 @@ pub(super) fn forget_record(repository: &Repository, old: &StoredSnapshot, repla
         sequence: old.snapshot.sequence,
         forgotten: repository.host.now(),
         replaced_by,
-        record: Some(old.snapshot.encode(None)),
+        record: None,
         session: old.session,
+        object: repository.snapshot_object(old.id),
     }
 }
 

@@ -151,6 +151,7 @@ const TRIES_MAX: u32 = 5;
 ///
 /// A full store ends it only if nothing could be deleted: the packs of no use go first then, and what was set aside makes room for the record of it.
 pub fn prune(repository: &Repository, options: &PruneOptions, monitor: &dyn Monitor, cancel: &Cancel) -> Result<PruneOutcome> {
+    repository.require_trees()?;
     if !options.dry_run {
         repository.check_writable()?;
     }

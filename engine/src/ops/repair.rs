@@ -114,6 +114,7 @@ pub fn repair_index(repository: &Repository, threads: usize, monitor: &dyn Monit
 /// # Errors
 /// Store errors, [`RepositoryError::Cancelled`], a repository that may not be written. Whatever ends a repair, the next one goes on.
 pub fn repair(repository: &mut Repository, options: &RepairOptions, monitor: &dyn Monitor, cancel: &Cancel) -> Result<RepairOutcome> {
+    repository.require_contents()?;
     let mut outcome = RepairOutcome::default();
     if !options.dry_run {
         repository.store.make_folders()?;

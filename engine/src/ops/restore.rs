@@ -137,6 +137,7 @@ pub fn restore(
     monitor: &dyn Monitor,
     cancel: &Cancel,
 ) -> Result<RestoreOutcome> {
+    repository.require_contents()?;
     let shared = Shared::new(repository, options, select, monitor, cancel);
     walker::run(&shared, start, target)?;
     shared.progress(true);

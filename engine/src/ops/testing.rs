@@ -54,7 +54,7 @@ impl<'r> Builder<'r> {
         let mut block = OpenBlock::default();
         let keys = &self.session.repository().keys;
         let extents = plains.iter().map(|plain| {
-            let id = keys.name_data(plain);
+            let id = keys.data_names().unwrap().name(plain);
             if self.session.claim(PackKind::Data, &id.0).unwrap() {
                 block.push(id.0, plain);
             }

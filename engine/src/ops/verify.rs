@@ -75,7 +75,14 @@ pub struct VerifyOutcome {
 const TRIES_MAX: u32 = 3;
 
 /// Verifies a repository. Damage is an outcome; an `Err` says that it could not be looked for: the store failed, or somebody asked to stop.
+///
+/// # Errors
+/// [`RepositoryError::NotAllowed`] for a key whose role does not read what is to be looked at, before anything is: what cannot be opened is not damaged.
 pub fn verify(repository: &Repository, options: &VerifyOptions, monitor: &dyn Monitor, cancel: &Cancel) -> Result<VerifyOutcome> {
+    repository.require_trees()?;
+    if options.read_data {
+        repository.require_contents()?;
+    }
     let started = repository.host.elapsed();
     for _ in 1..TRIES_MAX {
         if let Some(outcome) = verify_once(repository, options, started, false, monitor, cancel)? {

@@ -1,7 +1,11 @@
 //! The local cache: SQLite for small sealed objects and the list of index runs; checked, keyed by repository, disposable.
 
-use crate::format::id::{ObjectId, RepositoryId};
-use crate::format::keys::KeyRing;
+mod own;
+
+pub use own::OwnKind;
+
+use crate::format::id::{ObjectId, hex};
+use crate::format::keys::{KeyRing, Role};
 use crate::format::layout::{ObjectKind, ObjectName};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::HashMap;
@@ -9,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-const SCHEMA_VERSION: i64 = 3;
+const SCHEMA_VERSION: i64 = 4;
 
 /// What may be remembered of a repository. Losing it costs time, never a result: each entry carries a MAC over what it is,
 /// so that one that was damaged or swapped is as good as absent, and no call fails.
@@ -38,7 +42,8 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
         connection.execute_batch(
             "BEGIN IMMEDIATE;
              DROP TABLE IF EXISTS objects; DROP TABLE IF EXISTS segments; DROP TABLE IF EXISTS runs; DROP TABLE IF EXISTS sessions;
-             DROP TABLE IF EXISTS marks;
+             DROP TABLE IF EXISTS marks; DROP TABLE IF EXISTS own;
+             CREATE TABLE own (kind INTEGER, name BLOB, box BLOB, PRIMARY KEY (kind, name));
              CREATE TABLE marks (block BLOB PRIMARY KEY, refs BLOB, mac BLOB) WITHOUT ROWID;
              CREATE TABLE objects (kind INTEGER, name BLOB, part INTEGER, bytes BLOB, mac BLOB, PRIMARY KEY (kind, name, part)) WITHOUT ROWID;
              CREATE TABLE runs (file TEXT PRIMARY KEY, rows INTEGER) WITHOUT ROWID;
@@ -66,8 +71,13 @@ impl Cache {
     }
 
     /// The cache of a repository below `base`. What cannot be opened is made anew; what cannot be made is done without.
-    pub fn open(base: &Path, repository: RepositoryId) -> Self {
-        let folder = base.join(repository.to_string());
+    /// Keys of other roles than the owner's have caches of their own: nobody else could read them.
+    pub fn open(base: &Path, keys: &KeyRing) -> Self {
+        let mut name = keys.repository.to_string();
+        if keys.role() != Role::Owner {
+            name = format!("{name}-{}-{}", keys.role(), hex(&keys.cache_mac(b"cache folder", b"")[..4]));
+        }
+        let folder = base.join(name);
         if fs::create_dir_all(&folder).is_err() {
             return Self::none();
         }
@@ -254,6 +264,7 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::id::RepositoryId;
     use crate::format::keys::Key;
 
     #[test]
@@ -262,7 +273,7 @@ mod tests {
         let repository = RepositoryId([1; 16]);
         let ring = KeyRing::new(repository, vec![Key([2; 32])]);
         let name = |n| ObjectName::new(ObjectKind::Snapshot, ObjectId([n; 32]));
-        let cache = Cache::open(dir.path(), repository);
+        let cache = Cache::open(dir.path(), &ring);
         cache.put(&ring, Cached::Whole, &[(name(1), b"one"), (name(2), b"two")]);
         assert_eq!(cache.get(&ring, &name(1), Cached::Whole).as_deref(), Some(&b"one"[..]));
         assert_eq!(cache.get(&ring, &name(1), Cached::Table), None);
@@ -275,7 +286,7 @@ mod tests {
         let path = dir.path().join(repository.to_string()).join("control.sqlite");
         for bytes in [&b""[..], b"not a database at all, but long enough to look like one to somebody who does not look"] {
             fs::write(&path, bytes).unwrap();
-            let cache = Cache::open(dir.path(), repository);
+            let cache = Cache::open(dir.path(), &ring);
             assert_eq!(cache.get(&ring, &name(2), Cached::Whole), None);
             cache.put(&ring, Cached::Whole, &[(name(2), b"two")]);
             assert!(cache.get(&ring, &name(2), Cached::Whole).is_some());

@@ -2,6 +2,7 @@
 
 use crate::format::FormatError;
 use crate::format::id::ObjectId;
+use crate::format::keys::Role;
 use crate::format::layout::ObjectName;
 use thiserror::Error;
 
@@ -130,6 +131,14 @@ pub enum RepositoryError {
         #[source]
         error: FormatError,
     },
+    /// The key that the repository was opened with is of a role that cannot do this.
+    #[error("a key of the role {role} cannot {what}")]
+    NotAllowed {
+        /// The role.
+        role: Role,
+        /// What it cannot do.
+        what: &'static str,
+    },
     /// A chunk that something needs lies in no pack.
     #[error("chunk {0} is in no pack")]
     MissingChunk(String),
@@ -181,9 +190,12 @@ pub enum RepositoryError {
 }
 
 impl RepositoryError {
-    /// A damaged or not understood object.
+    /// A damaged or not understood object. That a role has no key for it says nothing of the object.
     pub fn format(object: impl ToString, error: FormatError) -> Self {
-        Self::Format { object: object.to_string(), error }
+        match error {
+            FormatError::NotAllowed { role, what } => Self::NotAllowed { role, what },
+            error => Self::Format { object: object.to_string(), error },
+        }
     }
 
     /// Names the object an error of the format belongs to.

@@ -9,7 +9,7 @@ use super::repository::{Repository, put_named};
 use crate::format::config::Config;
 use crate::format::control::{self, SealedBy};
 use crate::format::id::ObjectId;
-use crate::format::keys::{Key, KeyRing};
+use crate::format::keys::{Bundle, Key, KeyRing, Role};
 use crate::format::layout::{ObjectKind, ObjectName};
 use crate::format::seal::Sealed;
 use crate::format::slot::{self, Argon2Cost, Secret, Slot, SlotKind, SlotLabel, SlotRandom};
@@ -28,18 +28,10 @@ pub struct SlotInfo {
     pub current: bool,
 }
 
-pub(super) fn put_slot(
-    store: &dyn Store,
-    keys: &KeyRing,
-    host: &dyn Host,
-    host_name: &str,
-    secret: &Secret,
-    cost: Argon2Cost,
-    label: &str,
-) -> Result<ObjectId> {
-    let label = SlotLabel { label: label.to_owned(), created: host.now(), host: host_name.to_owned() };
+pub(super) fn put_slot(store: &dyn Store, keys: &KeyRing, bundle: &Bundle, host: &dyn Host, host_name: &str, secret: &Secret, label: &str) -> Result<ObjectId> {
+    let label = SlotLabel { label: label.to_owned(), created: host.now(), host: host_name.to_owned(), role: bundle.role() };
     let random = SlotRandom { salt: host.random(), bundle: host.random(), label: host.random() };
-    let bytes = slot::create(keys, secret, cost, &label, &random).map_err(|error| RepositoryError::format("new key slot", error))?;
+    let bytes = slot::create(keys, bundle, secret, Argon2Cost::default(), &label, &random).map_err(|error| RepositoryError::format("new key slot", error))?;
     // Two copies: a slot that is lost or damaged takes the whole repository with it.
     put_named(store, ObjectKind::KeyCopy, bytes.clone())?;
     let id = put_named(store, ObjectKind::Key, bytes)?;
@@ -64,22 +56,49 @@ impl Repository {
         Ok(slots.into_iter().map(|(id, slot)| SlotInfo { id, kind: slot.kind, label: slot.label(&self.keys).ok(), current: id == self.slot }).collect())
     }
 
-    /// Adds a key slot that `secret` opens.
-    pub fn add_key(&self, secret: &Secret, label: &str, host_name: &str) -> Result<ObjectId> {
+    /// Adds a key slot of a role, which `secret` opens.
+    ///
+    /// # Errors
+    /// [`RepositoryError::NotAllowed`] for all but owners.
+    pub fn add_key(&self, secret: &Secret, role: Role, label: &str, host_name: &str) -> Result<ObjectId> {
+        let bundle = Bundle::of_role(role, self.roots("add keys")?, Key(self.host.random())).map_err(|error| RepositoryError::format("new key slot", error))?;
+        self.put_bundle(secret, &bundle, label, host_name)
+    }
+
+    fn put_bundle(&self, secret: &Secret, bundle: &Bundle, label: &str, host_name: &str) -> Result<ObjectId> {
         self.check_writable()?;
-        let id = put_slot(&*self.store, &self.keys, &*self.host, host_name, secret, Argon2Cost::default(), label)?;
+        let id = put_slot(&*self.store, &self.keys, bundle, &*self.host, host_name, secret, label)?;
         self.store.barrier()?;
         Ok(id)
     }
 
-    /// Removes a key slot, both copies; never the last one that opens.
+    /// Refuses what only an owner can do.
+    ///
+    /// # Errors
+    /// [`RepositoryError::NotAllowed`].
+    pub fn require_owner(&self, what: &'static str) -> Result<()> {
+        self.roots(what).map(drop)
+    }
+
+    fn roots(&self, what: &'static str) -> Result<&[Key]> {
+        self.keys.roots().map_err(|_| RepositoryError::NotAllowed { role: self.keys.role(), what })
+    }
+
+    /// Removes a key slot, both copies; never the one in use, which is an owner's: of the others nobody knows for certain whose they are.
+    ///
+    /// # Errors
+    /// [`RepositoryError::NotAllowed`] for all but owners.
     pub fn remove_key(&self, id: ObjectId) -> Result<()> {
+        self.roots("remove keys")?;
         let slots = self.own_slots()?;
         if !slots.contains_key(&id) {
             return Err(RepositoryError::Invalid(format!("there is no key slot {}", id.short())));
         }
         if slots.len() < 2 {
             return Err(RepositoryError::Invalid("this is the only key slot: without it nobody could open the repository again".to_owned()));
+        }
+        if id == self.slot {
+            return Err(RepositoryError::Invalid("this key slot is the one in use: open the repository with another owner's key to remove it".to_owned()));
         }
         self.delete_slot(id)
     }
@@ -94,7 +113,7 @@ impl Repository {
 
     /// Puts a new slot for `secret` in place of the one this session was opened with (a changed password).
     pub fn replace_key(&self, secret: &Secret, label: &str, host_name: &str) -> Result<ObjectId> {
-        let id = self.add_key(secret, label, host_name)?;
+        let id = self.put_bundle(secret, self.keys.bundle(), label, host_name)?;
         if id != self.slot {
             self.delete_slot(self.slot)?;
         }
@@ -109,14 +128,14 @@ impl Repository {
             return Err(RepositoryError::Invalid("a repository needs at least one key".to_owned()));
         }
         let old = self.own_slots()?;
-        let mut roots = self.keys.roots().to_vec();
+        let mut roots = self.roots("rotate keys")?.to_vec();
         roots.push(Key(self.host.random()));
         let keys = KeyRing::new(self.keys.repository, roots);
         // A configuration of the new epoch: whoever holds only old keys meets it and knows.
         let config = Config { sequence: self.config.sequence + 1, ..self.config.clone() };
         let mut new = Vec::new();
         for (secret, label) in secrets {
-            new.push(put_slot(&*self.store, &keys, &*self.host, host_name, secret, Argon2Cost::default(), label)?);
+            new.push(put_slot(&*self.store, &keys, keys.bundle(), &*self.host, host_name, secret, label)?);
         }
         // A power cut must not leave the configuration of an epoch whose keys nobody has.
         self.store.barrier()?;

@@ -14,6 +14,7 @@ pub mod lookup;
 pub mod memory;
 pub(crate) mod needs;
 mod opening;
+mod own;
 pub(crate) mod post_check;
 pub mod protocol;
 pub mod remote;

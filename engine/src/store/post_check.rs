@@ -18,6 +18,11 @@ pub type PackWriter = Writer<BTreeSet<ObjectId>>;
 /// Looking for other copies is tried so often before it is given up.
 const TRIES_MAX: usize = 3;
 
+/// Whether trees cannot be followed, and what lies below is to be stored again: they are gone, or this client may not read them and does not remember them.
+fn is_out_of_reach(error: &RepositoryError) -> bool {
+    error.concerns_one_object() || matches!(error, RepositoryError::NotAllowed { .. })
+}
+
 /// Whether a snapshot is there and nobody recorded its removal.
 fn is_there(repository: &Repository, id: ObjectId) -> Result<bool> {
     let there = repository.store.stat(&ObjectName::new(ObjectKind::Snapshot, id))?.is_some();
@@ -47,7 +52,7 @@ pub fn run(
                 *relied = match packs_needed(repository, root, &|pack| writer.may_rely(*pack), cancelled) {
                     Ok(packs) => packs,
                     // The parent went, and with it what was taken from it without a look.
-                    Err(error) if parent.is_some() && error.concerns_one_object() => {
+                    Err(error) if parent.is_some() && is_out_of_reach(&error) => {
                         writer.answer(WriterAnswer::There(false));
                         return Err(RepositoryError::Swept(1));
                     }
@@ -74,7 +79,7 @@ pub fn run(
                 match packs_needed(repository, root, &|pack| writer.may_rely(*pack), cancelled) {
                     Ok(packs) if tries < TRIES_MAX => *relied = packs,
                     Ok(_) => return Err(RepositoryError::Swept(lost.len())),
-                    Err(error) if error.concerns_one_object() => return Err(RepositoryError::Swept(lost.len())),
+                    Err(error) if is_out_of_reach(&error) => return Err(RepositoryError::Swept(lost.len())),
                     Err(error) => return Err(error),
                 }
                 WriterAnswer::Stored { relied: relied.keys().copied().collect(), by_parent: false }

@@ -9,6 +9,7 @@ use super::last_seen::{Head, LastSeen};
 use super::load::Loader;
 use super::lookup::Lookup;
 use super::opening::{Unwritable, read_configs, slots};
+use super::own::{Own, is_own_session};
 use super::{Store, StoreErrorKind};
 use crate::format::FormatError;
 use crate::format::config::Config;
@@ -19,7 +20,7 @@ use crate::format::keys::{Key, KeyRing};
 use crate::format::layout::{ObjectKind, ObjectName};
 use crate::format::parity::ParityScheme;
 use crate::format::seal::{Cipher, Sealed};
-use crate::format::slot::{Argon2Cost, Secret};
+use crate::format::slot::Secret;
 use crate::format::snapshot::{Forget, Snapshot};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -68,6 +69,8 @@ pub struct SnapshotList {
     pub damaged: Vec<(ObjectId, RepositoryError)>,
     /// What this machine saw before, and is neither there nor forgotten now.
     pub older: Vec<Older>,
+    /// Some were made with this client's key, which cannot read them, and it does not remember them.
+    pub has_unknown_own: bool,
 }
 
 /// An open repository.
@@ -85,6 +88,7 @@ pub struct Repository {
     pub(crate) loader: Loader,
     pub(super) slot: ObjectId,
     pub(super) last_seen: LastSeen,
+    pub(super) own: Own,
     /// The keys or the configuration are older than what this machine saw.
     older: Option<Older>,
     left_out: Mutex<Vec<RepositoryError>>,
@@ -148,7 +152,7 @@ impl Repository {
         // The slots come last: a repository without them is none, and can be made again.
         let mut slot = None;
         for (secret, label) in secrets {
-            let id = put_slot(&*store, &keys, &*host, &options.host, secret, Argon2Cost::default(), label)?;
+            let id = put_slot(&*store, &keys, keys.bundle(), &*host, &options.host, secret, label)?;
             slot = slot.or(Some(id));
         }
         store.barrier()?;
@@ -222,7 +226,7 @@ impl Repository {
     }
 
     fn assemble(store: Arc<dyn Store>, host: Arc<dyn Host>, keys: KeyRing, config: Config, slot: ObjectId, cache_base: Option<&Path>) -> Self {
-        let cache = cache_base.map_or_else(Cache::none, |base| Cache::open(base, keys.repository));
+        let cache = cache_base.map_or_else(Cache::none, |base| Cache::open(base, &keys));
         let last_seen = LastSeen::load(cache.folder(), &keys, &store.location());
         Self {
             store,
@@ -234,6 +238,7 @@ impl Repository {
             loader: Loader::default(),
             slot,
             last_seen,
+            own: Own::default(),
             older: None,
             left_out: Mutex::default(),
             unwritable: Mutex::default(),
@@ -381,9 +386,17 @@ impl Repository {
         shown.listed = snapshots.iter().map(|(name, _)| name.id).collect();
         for (name, bytes) in snapshots {
             let snapshot = bytes.and_then(|bytes| {
-                let record = self.open_control(&name, Sealed::Snapshot, &bytes)?;
                 let epoch = control::stated_epoch(&bytes).map_err(RepositoryError::of(&name))?;
-                Ok((epoch, control::session_of(&bytes), Snapshot::decode(&record).map_err(RepositoryError::of(&name))?))
+                let session = control::session_of(&bytes);
+                let snapshot = match self.open_control(&name, Sealed::Snapshot, &bytes) {
+                    Err(error @ RepositoryError::NotAllowed { .. }) => {
+                        let own = self.own_snapshot(name.id);
+                        list.has_unknown_own |= own.is_none() && session.is_some_and(|session| is_own_session(&self.keys, &session));
+                        own.ok_or(error)?
+                    }
+                    record => Snapshot::decode(&record?).map_err(RepositoryError::of(&name))?,
+                };
+                Ok((epoch, session, snapshot))
             });
             match snapshot {
                 Ok((epoch, session, snapshot)) => {
@@ -420,6 +433,21 @@ impl Repository {
     /// All forget records that can be read; what is wrong with the others is in [`SnapshotList::damaged`].
     pub fn forgotten(&self) -> Result<Vec<Forget>> {
         Ok(self.forget_records(&mut Vec::new())?.into_iter().map(|(forget, _)| forget).collect())
+    }
+
+    /// A snapshot's object as it is stored, for the record of its removal; `None` if it cannot be had.
+    pub(crate) fn snapshot_object(&self, id: ObjectId) -> Option<Vec<u8>> {
+        let name = ObjectName::new(ObjectKind::Snapshot, id);
+        self.cache.get(&self.keys, &name, Cached::Whole).filter(|bytes| object_id(bytes) == id).or_else(|| get_checked(&*self.store, &name).ok())
+    }
+
+    /// The snapshot that a forget record keeps, for those who may read it.
+    pub(crate) fn forgotten_snapshot(&self, forget: &Forget) -> Option<Snapshot> {
+        let of_object = || {
+            let object = forget.object.as_ref().filter(|object| object_id(object) == forget.snapshot)?;
+            Snapshot::decode(&control::open(&self.keys, Sealed::Snapshot, object).ok()?).ok()
+        };
+        of_object().or_else(|| Snapshot::decode(forget.record.as_ref()?).ok())
     }
 
     /// Whether a forget record counts for a snapshot: one of the snapshot's epoch or a later one (SPEC chapter 13).

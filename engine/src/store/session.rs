@@ -6,8 +6,10 @@ mod chain;
 pub use block::OpenBlock;
 
 use super::error::{RepositoryError, Result};
+use super::host::Host;
 use super::load::pack_name;
 use super::needs::packs_needed;
+use super::own::session_id;
 use super::post_check::{self, PackWriter};
 use super::protocol::{Rules, WriterAnswer};
 use super::repository::{Repository, StoredSnapshot, object_id, put_named};
@@ -16,7 +18,7 @@ use crate::format::compress::Compression;
 use crate::format::control::{self, SealedBy};
 use crate::format::id::{ObjectId, TreeId};
 use crate::format::index::{IndexRow, IndexedPack, ROWS_MAX, Segment};
-use crate::format::keys::{KeyClass, SessionKey};
+use crate::format::keys::{KeyClass, SessionKey, SessionRandom};
 use crate::format::layout::ObjectKind;
 use crate::format::pack::{CHUNKS_MAX, ChunkRow, CompressedBlock, PackBuilder, PackKind};
 use crate::format::seal::Sealed;
@@ -53,7 +55,8 @@ pub struct Session<'r> {
     writer: String,
     compression: Compression,
     dry_run: bool,
-    keys: [SessionKey; 2],
+    /// None of contents for a role that stores none.
+    keys: [Option<SessionKey>; 2],
     claims: [Mutex<HashSet<[u8; 32]>>; 2],
     packers: [Mutex<Option<PackBuilder>>; 2],
     puts: [Mutex<()>; 2],
@@ -100,6 +103,11 @@ pub(crate) fn fill_padding(padding: &mut [u8], random: &[u8; 32]) {
     blake3::Hasher::new_keyed(random).finalize_xof().fill(padding);
 }
 
+/// What a session's key is drawn from.
+pub(crate) fn session_random(host: &dyn Host) -> SessionRandom {
+    SessionRandom { key: host.random(), nonce: host.random(), encapsulation: host.random() }
+}
+
 fn side(kind: PackKind) -> usize {
     match kind {
         PackKind::Data => 0,
@@ -121,11 +129,11 @@ impl<'r> Session<'r> {
 
     fn new(repository: &'r Repository, writer: &str, compression: Compression) -> Result<Self> {
         let host = &*repository.host;
-        let id = host.random();
+        let id = session_id(&repository.keys, host.random());
         let mut writer_rules = PackWriter::begin(Rules::default(), repository.store.listings_are_late());
         writer_rules.answer(WriterAnswer::Sweeps(repository.sweeps()?.seen()));
         let refused = writer_rules.refused().iter().copied().collect();
-        let key = |class| repository.keys.session_key(class, &id, writer, &host.random(), &host.random());
+        let key = |class| repository.keys.session_key(class, &id, writer, &session_random(host)).ok();
         Ok(Self {
             repository,
             id,
@@ -150,6 +158,10 @@ impl<'r> Session<'r> {
             pack_bytes_max: usize::MAX,
             stages: Stages::default(),
         })
+    }
+
+    fn key(&self, kind: PackKind) -> Result<&SessionKey> {
+        self.keys[side(kind)].as_ref().ok_or(RepositoryError::NotAllowed { role: self.repository.keys.role(), what: "store contents" })
     }
 
     /// From now on everything is counted and nothing written.
@@ -268,7 +280,7 @@ impl<'r> Session<'r> {
         }
         let repository = self.repository;
         let host = &*repository.host;
-        let key = &self.keys[side(kind)];
+        let key = self.key(kind)?;
         let compressed = self.stages.time(host, Stage::Compress, || CompressedBlock::new(plain, self.compression, BOX.take()));
         if kind == PackKind::Data && !compressed.is_compressed() {
             self.incompressible_bytes.fetch_add(plain.len() as u64, Ordering::Relaxed);
@@ -299,6 +311,9 @@ impl<'r> Session<'r> {
     /// Names a tree chunk and stores it unless it is known.
     pub fn store_tree(&self, plain: &[u8]) -> Result<TreeId> {
         let id = self.repository.keys.name_tree(plain);
+        if !self.dry_run {
+            self.repository.keep_tree(id, plain);
+        }
         if self.claim(PackKind::Meta, &id.0)? {
             let _on_their_way = self.trees_on_their_way.read().unwrap_or_else(PoisonError::into_inner);
             let full = {
@@ -442,10 +457,10 @@ impl<'r> Session<'r> {
         let repository = self.repository;
         let grease: [u8; 4] = repository.host.random();
         let record = snapshot.encode((grease[1] < 64).then_some(grease));
-        let bytes =
-            control::create(&repository.keys, Sealed::Snapshot, &SealedBy::Session(&self.keys[side(PackKind::Meta)]), &record, &repository.host.random())
-                .map_err(|error| RepositoryError::format("new snapshot", error))?;
+        let bytes = control::create(&repository.keys, Sealed::Snapshot, &SealedBy::Session(self.key(PackKind::Meta)?), &record, &repository.host.random())
+            .map_err(|error| RepositoryError::format("new snapshot", error))?;
         self.stored_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        repository.keep_snapshot(object_id(&bytes), snapshot);
         let id = put_named(&*repository.store, ObjectKind::Snapshot, bytes)?;
         repository.store.barrier()?;
         self.remember(snapshot, id);

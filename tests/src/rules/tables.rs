@@ -16,6 +16,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
     ("blake3", &["engine/src/format/", "engine/src/store/", "format-spec/src/", "tests/", "benches/"]),
     ("chacha20poly1305", &["engine/src/format/seal.rs", "format-spec/src/"]),
     ("fastcdc", &["engine/src/format/chunker.rs"]),
+    ("x_wing", &["engine/src/format/keys/recipient.rs", "format-spec/src/"]),
     ("zeroize", &["engine/src/format/", "engine/src/store/", "cli/src/"]),
     ("zstd_safe", &["engine/src/format/compress.rs", "format-spec/src/"]),
     // the store and the caches

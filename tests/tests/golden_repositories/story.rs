@@ -87,7 +87,7 @@ pub fn by_engine(repository: &Repository) -> String {
     let mut story = Story::new(format!(
         "repository {}, {} epochs, configuration {}, latest {}\n",
         repository.keys.repository,
-        repository.keys.roots().len(),
+        repository.keys.roots().unwrap().len(),
         repository.config.sequence,
         latest.id.to_hex()
     ));

@@ -28,7 +28,7 @@ pub fn slot(v: &Vector) -> Outcome {
     Ok(vec![
         ("repository", slot.repository.to_string()),
         ("kind", (slot.kind as u8).to_string()),
-        ("roots", ring.roots().iter().map(|root| hex(&root.0)).collect()),
+        ("roots", ring.roots().unwrap().iter().map(|root| hex(&root.0)).collect()),
         ("label", label.label),
         ("made", time(label.created)),
         ("host", label.host),

@@ -6,7 +6,7 @@ use vault_engine::format::cbor::Decoder;
 use vault_engine::format::chunker::{ChunkClass, Chunker};
 use vault_engine::format::compress::{self, Method};
 use vault_engine::format::id::{ObjectId, RepositoryId};
-use vault_engine::format::keys::{Key, KeyClass, KeyRing};
+use vault_engine::format::keys::{Key, KeyClass, KeyRing, SessionRandom};
 use vault_engine::format::node::Time;
 use vault_engine::format::seal::{Cipher, SealKey, Sealed, padded_length};
 use vault_engine::format::secret::{read_key_file, read_recovery_key};
@@ -42,6 +42,7 @@ fn word_of(error: &FormatError) -> &'static str {
         FormatError::UnknownEpoch(_) => "unknown-epoch",
         FormatError::WrongHash => "wrong-hash",
         FormatError::WrongName => "wrong-name",
+        FormatError::NotAllowed { .. } => "not-allowed",
     }
 }
 
@@ -140,7 +141,9 @@ pub fn run(v: &Vector) -> Outcome {
         "derive" => derive(v),
         "session-key" => {
             let (session, random) = (v.fixed("session")?, v.fixed("random")?);
-            let key = ring_of(v, v.number("epoch")? as usize + 1)?.session_key(class(v)?, &session, v.text("host")?, &random, &[0; 32]);
+            let key = ring_of(v, v.number("epoch")? as usize + 1)?
+                .session_key(class(v)?, &session, v.text("host")?, &SessionRandom { key: random, nonce: [0; 32], encapsulation: [7; 32] })
+                .unwrap();
             Ok(vec![proved(v, "key", |stated| mark(&SealKey::new(stated)) == mark(&key.seal))?])
         }
         "wrapped-key" => {
@@ -156,7 +159,7 @@ pub fn run(v: &Vector) -> Outcome {
         "chunk-name" => {
             let ring = ring(v)?;
             let name = match class(v)? {
-                KeyClass::Data => ring.name_data(&v.input).to_hex(),
+                KeyClass::Data => ring.data_names().unwrap().name(&v.input).to_hex(),
                 KeyClass::Tree => ring.name_tree(&v.input).to_hex(),
             };
             Ok(vec![("name", name)])
@@ -183,7 +186,7 @@ pub fn run(v: &Vector) -> Outcome {
         }
         "padme" => Ok(vec![("length", padded_length(v.number("length")?).to_string())]),
         "gear" => {
-            let bytes: Vec<u8> = ring(v)?.gear().iter().flat_map(|entry| entry.to_le_bytes()).collect();
+            let bytes: Vec<u8> = ring(v)?.data_names().unwrap().gear().iter().flat_map(|entry| entry.to_le_bytes()).collect();
             Ok(vec![("hash", hex(&h(&bytes)))])
         }
         "cut" => cut(v),
@@ -237,17 +240,18 @@ fn derive(v: &Vector) -> Outcome {
     let id = v.id()?;
     let (session, random, host) = ([3; 16], [4; 32], "host");
     let wrapped = |class, stated: &[u8; 32]| {
-        let key = newest.session_key(class, &session, host, &random, &[5; 32]);
+        let key = newest.session_key(class, &session, host, &SessionRandom { key: random, nonce: [5; 32], encapsulation: [7; 32] }).unwrap();
         kx(stated, &[&[class as u8], &session]).1 == key.wrapped[24..56]
     };
     let hedged = |stated: &[u8; 32]| {
         let key = kh(stated, &[&random, &4u32.to_le_bytes(), host.as_bytes(), &session, &[1]]);
-        mark(&SealKey::new(&key)) == mark(&newest.session_key(KeyClass::Data, &session, host, &random, &[5; 32]).seal)
+        mark(&SealKey::new(&key))
+            == mark(&newest.session_key(KeyClass::Data, &session, host, &SessionRandom { key: random, nonce: [5; 32], encapsulation: [7; 32] }).unwrap().seal)
     };
     let confirmation = all.confirmation(epoch, ObjectId([6; 32]))?;
-    let gear: Vec<u8> = all.gear().iter().flat_map(|entry| entry.to_le_bytes()).collect();
+    let gear: Vec<u8> = all.data_names().unwrap().gear().iter().flat_map(|entry| entry.to_le_bytes()).collect();
     Ok(vec![
-        proved(v, "name-data", |key| all.name_data(b"x").0 == kh(key, &[b"x"]))?,
+        proved(v, "name-data", |key| all.data_names().unwrap().name(b"x").0 == kh(key, &[b"x"]))?,
         proved(v, "name-tree", |key| all.name_tree(b"x").0 == kh(key, &[b"x"]))?,
         proved(v, "chunker", |key| vault_rescue::chunker::Gear::new(key).bytes()[..] == gear[..])?,
         proved(v, "split", |key| u64::from(all.split_number(b"x")) == le(&kh(key, &[b"x"]), 0, 4))?,
@@ -266,7 +270,7 @@ fn cut(v: &Vector) -> Outcome {
         3 => ChunkClass::Images,
         number => return Err(FormatError::Unsupported { what: "chunker class", number: u64::from(number) }.into()),
     };
-    let chunker = Chunker::new(ring(v)?.gear());
+    let chunker = Chunker::new(ring(v)?.data_names().unwrap().gear());
     let (mut rest, mut lengths) = (&v.input[..], Vec::new());
     while !rest.is_empty() {
         let length = chunker.cut_in_file(class, v.input.len() as u64, rest);

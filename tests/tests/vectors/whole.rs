@@ -4,7 +4,7 @@ use super::operations::{Outcome, Refusal, join, ring};
 use std::sync::Arc;
 use vault_engine::format::compress::Compression;
 use vault_engine::format::id::TreeId;
-use vault_engine::format::keys::{Key, KeyClass, KeyRing};
+use vault_engine::format::keys::{Key, KeyClass, KeyRing, SessionRandom};
 use vault_engine::format::layout::{ObjectKind, ObjectName};
 use vault_engine::format::node::{Content, Extent, Node, NodeType};
 use vault_engine::format::pack::{self, ChunkRow, CompressedBlock, PackBuilder, PackKind};
@@ -30,12 +30,12 @@ fn with_trees(ring: &KeyRing, chunks: &[&[u8]]) -> Result<Repository, Refusal> {
     let store = MemoryStore::default();
     let secret = Secret::KeyFile(Key([1; 32]));
     let random = SlotRandom { salt: [2; 32], bundle: [3; 32], label: [4; 32] };
-    let mut objects = vec![(ObjectKind::Key, slot::create(ring, &secret, Argon2Cost::default(), &SlotLabel::default(), &random)?)];
+    let mut objects = vec![(ObjectKind::Key, slot::create(ring, ring.bundle(), &secret, Argon2Cost::default(), &SlotLabel::default(), &random)?)];
     if !chunks.is_empty() {
-        let key = ring.session_key(KeyClass::Tree, &[5; 16], "host", &[6; 32], &[7; 32]);
+        let key = ring.session_key(KeyClass::Tree, &[5; 16], "host", &SessionRandom { key: [6; 32], nonce: [7; 32], encapsulation: [7; 32] }).unwrap();
         let mut builder = PackBuilder::new(PackKind::Meta, [5; 16], &key, Vec::new());
         for plain in chunks {
-            let rows = vec![ChunkRow { id: pack::name(ring, PackKind::Meta, plain), length: plain.len() as u32 }];
+            let rows = vec![ChunkRow { id: pack::name(ring, PackKind::Meta, plain)?, length: plain.len() as u32 }];
             let kind = (PackKind::Meta, Cipher::XChaCha20Poly1305);
             builder.push(&CompressedBlock::new(plain, Compression::Off, Vec::new()).seal(ring.repository, kind.0, &key.seal, kind.1, &[8; 32], rows));
         }
@@ -126,7 +126,7 @@ pub fn repository(v: &Vector) -> Outcome {
     let latest = select::find(&list.snapshots, &Filter::default(), "latest").map_or("-".to_owned(), |stored| stored.id.to_hex());
     Ok(vec![
         ("repository", repository.keys.repository.to_string()),
-        ("epochs", repository.keys.roots().len().to_string()),
+        ("epochs", repository.keys.roots().unwrap().len().to_string()),
         ("config", if repository.config.sequence == 0 { "-".to_owned() } else { repository.config.sequence.to_string() }),
         ("snapshots", join(list.snapshots.iter().map(|stored| format!("{}:{}", stored.id.to_hex(), state(stored))))),
         ("latest", latest),

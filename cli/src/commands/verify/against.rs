@@ -26,6 +26,7 @@ pub fn run(args: &Args, path: &Path, session: &Session) -> Result<Exit, Complain
     };
     let settings = session.settings()?;
     let repository = session.open_with(&settings)?;
+    repository.require_contents()?;
     let (stored, folder) = args.filter.snapshot(&repository, selector, session)?;
     let source = FileSource::new(Options { paths: vec![path.to_owned()], own: own(&settings)?, ..Options::default() })
         .map_err(|error| Complaint::failed(format!("cannot compare with {}", shown(&error.path))).because(&error.error))?;

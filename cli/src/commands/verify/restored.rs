@@ -12,7 +12,7 @@ use vault_engine::ops::verify::affected::newest_of_each;
 use vault_engine::ops::verify::restored::{RestoredOutcome, restore_to_nowhere};
 
 pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
-    let repository = session.open()?;
+    let repository = session.open_contents()?;
     let (mut snapshots, are_damaged) = args.filter.snapshots(&repository, &args.ids, session)?;
     if args.ids.is_empty() {
         snapshots = newest_of_each(&snapshots);

@@ -149,6 +149,7 @@ pub struct Key {
     pub action: &'static str,
     pub id: String,
     pub kind: &'static str,
+    pub role: String,
     pub label: String,
     pub hostname: String,
     pub created: String,

@@ -3,7 +3,7 @@
 use super::*;
 use crate::format::compress::Compression;
 use crate::format::id::RepositoryId;
-use crate::format::keys::{Key, KeyClass, KeyRing};
+use crate::format::keys::{Key, KeyClass, KeyRing, SessionRandom};
 use crate::format::pack::{ChunkRow, CompressedBlock, PackBuilder, PackKind};
 use crate::format::seal::Cipher;
 use proptest::prelude::*;
@@ -21,10 +21,10 @@ fn name(bytes: &[u8]) -> ObjectId {
 /// A pack with one block of noise.
 fn pack(length: usize, parity: ParityScheme) -> Vec<u8> {
     let ring = KeyRing::new(RepositoryId([1; 16]), vec![Key([2; 32])]);
-    let key = ring.session_key(KeyClass::Data, &[3; 16], "h", &[4; 32], &[5; 32]);
+    let key = ring.session_key(KeyClass::Data, &[3; 16], "h", &SessionRandom { key: [4; 32], nonce: [5; 32], encapsulation: [7; 32] }).unwrap();
     let mut builder = PackBuilder::new(PackKind::Data, [3; 16], &key, Vec::new()).with_parity(parity);
     for plain in noise(length, 7).chunks(1 << 20) {
-        let chunks = vec![ChunkRow { id: ring.name_data(plain), length: plain.len() as u32 }];
+        let chunks = vec![ChunkRow { id: ring.data_names().unwrap().name(plain), length: plain.len() as u32 }];
         let block = CompressedBlock::new(plain, Compression::Off, Vec::new());
         builder.push(&block.seal(ring.repository, PackKind::Data, &key.seal, Cipher::default(), &[6; 32], chunks));
     }

@@ -12,7 +12,7 @@ use crate::format::pack::PackKind;
 use crate::ops::monitor::Fate;
 use crate::ops::source::{Body, SourceDir, Stat};
 use crate::store::error::RepositoryError;
-use crate::store::session::{OpenBlock, Session};
+use crate::store::session::OpenBlock;
 use crate::store::stages::Stage;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use std::io;
@@ -86,7 +86,7 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(shared: &'a Shared<'a>, number: usize, block_bytes: usize, blocks: Sender<OpenBlock>, spare: Receiver<OpenBlock>) -> Self {
-        let chunker = Chunker::new(shared.session.repository().keys.gear());
+        let chunker = Chunker::new(shared.names.gear());
         let (window, open) = (vec![0; USUAL + 2 * READ], OpenBlock::default());
         Self { shared, chunker, window, open, block_bytes, blocks, ahead: 0, spare, number, flushed: 0, place: None }
     }
@@ -264,7 +264,7 @@ impl<'a> Reader<'a> {
         if length == 0 {
             return Ok(Some(contents));
         }
-        let (id, is_new) = claim(self.shared.session, &room[..length])?;
+        let (id, is_new) = claim(self.shared, &room[..length])?;
         if is_new {
             self.open.keep(id.0, length);
         }
@@ -374,7 +374,7 @@ impl<'a> Reader<'a> {
             contents.push_hole(length as u64, &mut self.sink())?;
             return Ok(());
         }
-        let (id, is_new) = claim(self.shared.session, plain)?;
+        let (id, is_new) = claim(self.shared, plain)?;
         if is_new {
             let plain = &self.window[start..start + length];
             if length >= LONE_CHUNK {
@@ -401,10 +401,10 @@ impl<'a> Reader<'a> {
 }
 
 /// Names a chunk; whether it must be stored.
-fn claim(session: &Session<'_>, plain: &[u8]) -> Result<(ChunkId, bool), RepositoryError> {
-    let repository = session.repository();
-    session.stages().time(&*repository.host, Stage::Name, || {
-        let id = repository.keys.name_data(plain);
+fn claim(shared: &Shared<'_>, plain: &[u8]) -> Result<(ChunkId, bool), RepositoryError> {
+    let session = shared.session;
+    session.stages().time(&*session.repository().host, Stage::Name, || {
+        let id = shared.names.name(plain);
         session.claim(PackKind::Data, &id.0).map(|is_new| (id, is_new))
     })
 }

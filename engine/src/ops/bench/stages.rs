@@ -5,7 +5,7 @@ use super::{BenchError, LevelCost, PutCost, Stage, StageCost, Watch};
 use crate::format::chunker::{ChunkClass, Chunker};
 use crate::format::compress::{Compression, compress};
 use crate::format::id::{ChunkId, ObjectId, RepositoryId};
-use crate::format::keys::{Key, KeyRing};
+use crate::format::keys::{DataNames, Key, KeyRing};
 use crate::format::layout::{ObjectKind, ObjectName};
 use crate::format::seal::{Cipher, NONCE_LENGTH, SealKey, Sealed, TAG_LENGTH};
 use crate::store::Store;
@@ -43,13 +43,17 @@ impl<'a> Bench<'a> {
         Self { watch, keys: KeyRing::new(RepositoryId([0; 16]), vec![Key([0; 32])]), sample }
     }
 
+    fn names(&self) -> &DataNames {
+        self.keys.data_names().expect("an owner names contents")
+    }
+
     fn cost(&self, name: Stage, bytes: u64, busy: Duration) -> StageCost {
         StageCost { name, bytes, plain_bytes: self.sample.bytes, elapsed: busy, busy }
     }
 
     /// Cuts; returns the lengths of each piece's chunks.
     pub(super) fn cut(&self, span: Duration) -> Result<(StageCost, Vec<Vec<usize>>), BenchError> {
-        let chunker = Chunker::new(self.keys.gear());
+        let chunker = Chunker::new(self.names().gear());
         let cut = |piece: &Piece| {
             let (mut lengths, mut rest) = (Vec::new(), &piece.bytes[..]);
             while !rest.is_empty() {
@@ -77,8 +81,9 @@ impl<'a> Bench<'a> {
 
     /// Names; returns the blocks that the chunks make, each chunk once.
     pub(super) fn name(&self, cuts: &[Vec<usize>], span: Duration) -> Result<(StageCost, Vec<Block>), BenchError> {
+        let data_names = self.names();
         let mut names: Vec<ChunkId> = Vec::new();
-        let time = repeat(self.watch, span, || names = self.chunks(cuts).map(|chunk| self.keys.name_data(chunk)).collect())?;
+        let time = repeat(self.watch, span, || names = self.chunks(cuts).map(|chunk| data_names.name(chunk)).collect())?;
         let (mut known, mut blocks, mut open) = (HashSet::new(), Vec::new(), Vec::new());
         for (chunk, name) in self.chunks(cuts).zip(&names) {
             if !known.insert(*name) {

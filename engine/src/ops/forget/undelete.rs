@@ -30,7 +30,7 @@ pub fn forgotten(repository: &Repository) -> Result<Vec<Forgotten>> {
         .into_iter()
         .filter(|forget| forget.replaced_by.is_none() && !there.contains(&forget.snapshot))
         .filter_map(|forget| {
-            let snapshot = Snapshot::decode(forget.record.as_ref()?).ok()?;
+            let snapshot = repository.forgotten_snapshot(&forget)?;
             Some(Forgotten { id: forget.snapshot, snapshot, forget })
         })
         .collect();

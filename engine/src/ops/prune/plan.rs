@@ -30,6 +30,8 @@ pub struct Needed {
     pub live_chunks: u32,
     /// When it was first needed: newer snapshots first.
     pub order: u32,
+    /// It moves as it is, however little of it is needed: who sweeps cannot open it.
+    pub is_sealed: bool,
 }
 
 /// A block of which less than this is needed is taken apart when its pack goes: what is needed of it goes into new blocks. The others move as they are,
@@ -39,7 +41,7 @@ const WHOLE_MIN: f64 = 0.8;
 impl Needed {
     /// Whether it is taken apart.
     pub fn is_thin(&self) -> bool {
-        f64::from(self.live_bytes) < WHOLE_MIN * f64::from(self.box_bytes)
+        !self.is_sealed && f64::from(self.live_bytes) < WHOLE_MIN * f64::from(self.box_bytes)
     }
 
     /// Bytes of it that move; of a block that is taken apart about so many.

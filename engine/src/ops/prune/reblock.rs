@@ -4,21 +4,21 @@ use crate::format::compress::Compression;
 use crate::format::keys::SessionKey;
 use crate::format::pack::{ChunkRow, CompressedBlock, MOVED_SESSION, PackBuilder, PackKind};
 use crate::store::repository::Repository;
-use crate::store::session::{DATA_BLOCK_BYTES, TREE_BLOCK_BYTES};
+use crate::store::session::{DATA_BLOCK_BYTES, TREE_BLOCK_BYTES, session_random};
 
-/// The keys that new blocks of one prune are sealed under.
-pub struct FreshKeys([SessionKey; 2]);
+/// The keys that new blocks of one prune are sealed under; none of contents for a role that cannot open these.
+pub struct FreshKeys([Option<SessionKey>; 2]);
 
 impl FreshKeys {
     /// New ones.
     pub fn new(repository: &Repository, writer: &str) -> Self {
         let host = &*repository.host;
-        let key = |kind: PackKind| repository.keys.session_key(kind.key_class(), &MOVED_SESSION, writer, &host.random(), &host.random());
+        let key = |kind: PackKind| repository.keys.session_key(kind.key_class(), &MOVED_SESSION, writer, &session_random(host)).ok();
         Self([key(PackKind::Data), key(PackKind::Meta)])
     }
 
-    fn of(&self, kind: PackKind) -> &SessionKey {
-        &self.0[usize::from(kind == PackKind::Meta)]
+    fn of(&self, kind: PackKind) -> Option<&SessionKey> {
+        self.0[usize::from(kind == PackKind::Meta)].as_ref()
     }
 }
 
@@ -26,7 +26,8 @@ impl FreshKeys {
 pub struct Reblock<'a> {
     repository: &'a Repository,
     kind: PackKind,
-    key: &'a SessionKey,
+    /// None where no block is taken apart.
+    key: Option<&'a SessionKey>,
     plain: Vec<u8>,
     chunks: Vec<ChunkRow>,
     buffer: Vec<u8>,
@@ -53,11 +54,12 @@ impl<'a> Reblock<'a> {
         if self.chunks.is_empty() {
             return;
         }
+        let Some(key) = self.key else { unreachable!("a block was taken apart, for which its key is needed") };
         let repository = self.repository;
         let compressed = CompressedBlock::new(&self.plain, Compression::default(), std::mem::take(&mut self.buffer));
         let chunks = std::mem::take(&mut self.chunks);
-        let sealed = compressed.seal(repository.keys.repository, self.kind, &self.key.seal, repository.config.cipher, &repository.host.random(), chunks);
-        builder.push_sealed(&sealed, &self.key.wrapped);
+        let sealed = compressed.seal(repository.keys.repository, self.kind, &key.seal, repository.config.cipher, &repository.host.random(), chunks);
+        builder.push_sealed(&sealed, &key.wrapped);
         self.buffer = sealed.bytes;
         self.plain.clear();
     }

@@ -300,6 +300,7 @@ fn uses() -> impl Strategy<Value = Vec<Use>> {
                 .zip(&blocks)
                 .filter(|(_, block)| block.3)
                 .map(|(at, (box_bytes, chunks, order, _))| Needed {
+                    is_sealed: false,
                     block: at,
                     box_bytes: *box_bytes,
                     live_bytes: *box_bytes,

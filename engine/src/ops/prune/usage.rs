@@ -6,7 +6,7 @@ use super::mark::Marks;
 use super::plan::{Needed, Use};
 use crate::format::id::ObjectId;
 use crate::format::layout::{ObjectKind, ObjectName};
-use crate::format::pack::MOVED_SESSION;
+use crate::format::pack::{MOVED_SESSION, PackKind};
 use crate::ops::parallel::{lock, parallel};
 use crate::store::StoreError;
 use crate::store::error::Result;
@@ -56,6 +56,7 @@ pub fn choose_copies(marks: &Marks, ground: &Ground, repository: &Repository, sw
 
 /// The uses of all packs that the ground knows, in its order.
 pub fn uses(repository: &Repository, ground: &Ground, marks: &Marks, needed: &Bits, swept: &BTreeSet<ObjectId>, threads: usize) -> Result<Vec<Use>> {
+    let may_open_contents = repository.keys.role().reads_contents();
     let found: Mutex<Vec<Option<Use>>> = Mutex::new(vec![None; ground.packs.len()]);
     parallel(
         threads,
@@ -78,7 +79,8 @@ pub fn uses(repository: &Repository, ground: &Ground, marks: &Marks, needed: &Bi
                     if plain > 0 {
                         live_bytes = (u64::from(row.box_length) * plain / u64::from(row.plain_length)) as u32;
                         let (box_bytes, order) = (row.box_length, marks.order[number][block]);
-                        let block = Needed { block: block as u32, box_bytes, live_bytes, chunks: row.chunks, live_chunks, order };
+                        let is_sealed = place.pack.kind == PackKind::Data && !may_open_contents;
+                        let block = Needed { block: block as u32, box_bytes, live_bytes, chunks: row.chunks, live_chunks, order, is_sealed };
                         idle -= block.moved_bytes();
                         used.needed.push(block);
                     }

@@ -91,6 +91,7 @@ impl LostRecords {
                     replaced_by: None,
                     record: None,
                     session: None,
+                    object: None,
                 };
                 repository.put_control(ObjectKind::Forget, Sealed::Forget, &forget.encode())?;
             }

@@ -279,5 +279,6 @@ pub fn holds(shared: &Shared<'_>, file: &dyn TargetFile, wanted: &Wanted, buffer
         buffer.resize(length, 0);
     }
     let read = file.read_at(&mut buffer[..length], wanted.offset)?;
-    Ok(read == length && shared.repository.keys.name_data(&buffer[..length]) == wanted.id)
+    // Who cannot name contents finds nothing in place, and is told why when they are fetched.
+    Ok(read == length && shared.repository.keys.data_names().is_ok_and(|names| names.name(&buffer[..length]) == wanted.id))
 }

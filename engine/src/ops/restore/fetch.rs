@@ -165,6 +165,7 @@ impl Fetch {
             }
             Err(error) => return Err(error),
         };
+        let names = repository.keys.data_names().map_err(|error| RepositoryError::format("contents", error))?;
         // When the run cannot be read, some of its blocks may still be.
         let Buffers { boxed, plain } = buffers;
         let length = (run.bytes.end - run.bytes.start) as usize;
@@ -201,7 +202,7 @@ impl Fetch {
             for same in of_block.chunk_by(|a, b| a.start == b.start) {
                 let (start, first) = (same[0].start as usize, &batch_of(&same[0]).wanted[same[0].wanted as usize]);
                 let bytes = &plain[start..start + first.length as usize];
-                if repository.keys.name_data(bytes) != first.id {
+                if names.name(bytes) != first.id {
                     shared.monitor.note(&in_block(&table, block.block as usize, FormatError::WrongName).to_string());
                     give_up(same);
                     continue;

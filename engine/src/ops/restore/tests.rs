@@ -407,7 +407,7 @@ fn neighbouring_batches_open_a_block_together() {
 fn a_wrong_name_costs_its_chunk_and_not_the_block() {
     let (store, tree) = store(|builder| {
         let keys = &builder.session.repository().keys;
-        let (good, bad) = (keys.name_data(b"good"), keys.name_data(b"something else"));
+        let (good, bad) = (keys.data_names().unwrap().name(b"good"), keys.data_names().unwrap().name(b"something else"));
         let mut block = OpenBlock::default();
         for (id, plain) in [(good, b"good"), (bad, b"evil")] {
             assert!(builder.session.claim(PackKind::Data, &id.0).unwrap());

@@ -307,6 +307,9 @@ fn read_as_it_is(ground: &Ground<'_>, indexed: &IndexedPack, desk: &mut Desk, te
                 let boxed = &mut desk.bytes[start..start + row.box_length as usize];
                 desk.plain.clear();
                 if let Err(error) = ground.repository.loader.open_block(ground.repository, pack, first + number, boxed, &mut desk.plain) {
+                    if matches!(error, RepositoryError::NotAllowed { .. }) {
+                        return Err(error);
+                    }
                     ground.report.fault(DamageKind::Pack, &name, &error);
                     bad.push(first + number);
                     is_good = false;

@@ -79,6 +79,7 @@ impl Monitor for Watcher<'_> {
 
 /// Restores snapshots to nowhere, one after the other. Damage is an outcome; an `Err` says that the store failed, or somebody asked to stop.
 pub fn restore_to_nowhere(repository: &Repository, snapshots: &[StoredSnapshot], monitor: &dyn Monitor, cancel: &Cancel) -> Result<RestoredOutcome> {
+    repository.require_contents()?;
     let mut outcome = RestoredOutcome::default();
     let mut tallies: HashMap<ObjectId, Tally> = HashMap::new();
     // Holes come as zeros: each byte of a file is to be seen coming.

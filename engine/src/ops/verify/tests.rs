@@ -148,7 +148,16 @@ fn a_hidden_snapshot_is_told_and_a_forgotten_one_is_not() {
     let kinds: Vec<DamageKind> = look(&store, false).damage.iter().map(|damage| damage.kind).collect();
     assert_eq!(kinds, [DamageKind::Control, DamageKind::Hidden]);
     store.objects().remove(&second);
-    let forget = Forget { snapshot: ids[1], writer: "here".into(), sequence: 2, forgotten: Time::default(), replaced_by: None, record: None, session: None };
+    let forget = Forget {
+        snapshot: ids[1],
+        writer: "here".into(),
+        sequence: 2,
+        forgotten: Time::default(),
+        replaced_by: None,
+        record: None,
+        session: None,
+        object: None,
+    };
     repository.put_control(ObjectKind::Forget, Sealed::Forget, &forget.encode()).unwrap();
     let outcome = look(&store, false);
     assert_eq!(outcome.damage, []);

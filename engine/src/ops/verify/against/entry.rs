@@ -89,6 +89,7 @@ fn same_contents(
     read: &mut u64,
     cancel: &Cancel,
 ) -> std::result::Result<bool, Failure> {
+    let names = repository.keys.data_names().map_err(|error| Failure::Repository(RepositoryError::format("contents", error)))?;
     let mut position = 0;
     for located in extents_of(repository, node) {
         if cancel.is_cancelled() {
@@ -105,7 +106,7 @@ fn same_contents(
                 let filled = fill(body, buffer, length as usize).map_err(Failure::Source)?;
                 *read += filled as u64;
                 position = offset + filled as u64;
-                if filled < length as usize || repository.keys.name_data(&buffer[..filled]) != id {
+                if filled < length as usize || names.name(&buffer[..filled]) != id {
                     return Ok(false);
                 }
             }
