@@ -27,6 +27,7 @@ mod real_trees;
 mod repair;
 mod rescue;
 mod restore;
+mod roles;
 mod round_trip;
 mod s3;
 mod scrub_heal;

@@ -301,47 +301,5 @@ pub(super) fn equal_in_constant_time(a: &[u8; 32], b: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::format::seal::{Cipher, Sealed};
-
-    fn ring(roots: u8) -> KeyRing {
-        KeyRing::new(RepositoryId([5; 16]), (0..roots).map(|n| Key([n; 32])).collect())
-    }
-
-    #[test]
-    fn a_session_key_unwraps_only_whole_and_of_its_class() {
-        let ring = ring(2);
-        let key = ring.session_key(KeyClass::Data, &[7; 16], "host", &SessionRandom { key: [8; 32], nonce: [9; 32], encapsulation: [7; 32] }).unwrap();
-        let boxed = key.seal.seal(ring.repository, Sealed::DataBlock, Cipher::default(), b"", &[0; 32], b"hello");
-        let opened = ring.unwrap(KeyClass::Data, &key.wrapped).unwrap();
-        assert_eq!(opened.open(ring.repository, Sealed::DataBlock, Cipher::default(), b"", &boxed).unwrap(), b"hello");
-        assert!(ring.unwrap(KeyClass::Tree, &key.wrapped).is_err());
-        for at in 0..key.wrapped.len() {
-            let mut changed = key.wrapped.clone();
-            changed[at] ^= 1;
-            assert!(ring.unwrap(KeyClass::Data, &changed).is_err(), "byte {at}");
-        }
-    }
-
-    #[test]
-    fn keys_are_not_printed() {
-        let secret = crate::format::slot::Secret::Password(Zeroizing::new(b"hunter2".to_vec()));
-        let key = Key([0x5a; 32]);
-        let shown =
-            format!("{key:?} {:?} {secret:?} {:?}", KeyRing::new(RepositoryId([5; 16]), vec![key.clone()]), crate::format::slot::Secret::KeyFile(key.clone()));
-        for told in ["90", "5a", "hunter", "104"] {
-            assert!(!shown.contains(told), "{shown}");
-        }
-    }
-
-    #[test]
-    fn keys_from_before_a_rotation_do_not_open_what_came_after() {
-        let (old, new) = (ring(1), ring(2));
-        let key = new.session_key(KeyClass::Tree, &[7; 16], "host", &SessionRandom { key: [8; 32], nonce: [9; 32], encapsulation: [7; 32] }).unwrap();
-        assert!(matches!(old.unwrap(KeyClass::Tree, &key.wrapped), Err(FormatError::UnknownEpoch(1))));
-        let before = old.session_key(KeyClass::Tree, &[7; 16], "host", &SessionRandom { key: [8; 32], nonce: [9; 32], encapsulation: [7; 32] }).unwrap();
-        assert!(new.unwrap(KeyClass::Tree, &before.wrapped).is_ok());
-        assert_eq!(old.data_names().unwrap().name(b"x"), new.data_names().unwrap().name(b"x"));
-    }
-}
+#[allow(clippy::unwrap_used)]
+mod tests;
