@@ -22,17 +22,24 @@ use vault_tests::tree::Random;
 
 /// The writer that `BackupOptions` names by default.
 const HOST: &str = "localhost";
+/// Opens a slot of the role backup, and one of the role prune.
+const BACKUP_KEY: u8 = 4;
+const PRUNE_KEY: u8 = 5;
 /// The file that a rewrite drops.
 const DROPPED: &str = "file-2";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {
     Backup,
+    /// With a key that reads nothing back.
+    BackupByRole,
     Tag,
     Pin,
     Forget,
     Undelete,
     Prune,
+    /// With a key that reads no contents.
+    PruneByRole,
     Rewrite,
     AddKey,
     ChangeKey,
@@ -46,6 +53,19 @@ impl Operation {
         matches!(self, Self::Tag | Self::Pin | Self::Forget | Self::Rewrite)
     }
 
+    fn backs_up(self) -> bool {
+        matches!(self, Self::Backup | Self::BackupByRole)
+    }
+
+    /// The secret it is run with.
+    fn secret(self) -> u8 {
+        match self {
+            Self::BackupByRole => BACKUP_KEY,
+            Self::PruneByRole => PRUNE_KEY,
+            _ => 1,
+        }
+    }
+
     /// The secrets that whoever runs it knows; one of them must open the repository, and write to it, however the run ended.
     fn secrets(self) -> &'static [u8] {
         if matches!(self, Self::ChangeKey | Self::RotateKeys) { &[1, 3] } else { &[1] }
@@ -54,12 +74,12 @@ impl Operation {
     fn run(self, repository: &Repository, world: &World) -> Result<()> {
         let first = || lab::stored(repository, world.good[0].0);
         match self {
-            Self::Backup => lab::back_up(repository, &world.next, "/one").map(drop),
+            Self::Backup | Self::BackupByRole => lab::back_up(repository, &world.next, "/one").map(drop),
             Self::Tag => tag(repository, HOST, &first()?, &TagChange { add: vec!["kept".into()], ..TagChange::default() }).map(drop),
             Self::Pin => pin(repository, HOST, &first()?, Some(Pin { reason: "why".into(), until: None })).map(drop),
             Self::Forget => forget(repository, &[&first()?]).map(drop),
             Self::Undelete => undelete(repository, HOST, forgotten(repository)?.last().unwrap(), &Cancel::default()).map(drop),
-            Self::Prune => lab::prune_all(repository),
+            Self::Prune | Self::PruneByRole => lab::prune_all(repository),
             Self::Rewrite => {
                 let drops = |path: &[u8], _: &vault_engine::format::node::Node| path == format!("/{DROPPED}").as_bytes();
                 rewrite(repository, HOST, &first()?, &drops, false, &Cancel::default()).map(drop)
@@ -103,6 +123,12 @@ fn world() -> World {
     for (files, label) in [(&one, "/one"), (&changed, "/one"), (&two, "/two"), (&doomed, "/one"), (&latest, "/one")] {
         made.push((lab::back_up(&repository, files, label).unwrap(), files.clone()));
     }
+    for (key, role) in [(BACKUP_KEY, Role::Backup), (PRUNE_KEY, Role::Prune)] {
+        repository.add_key(&lab::secret(key), role, "role", HOST).unwrap();
+    }
+    let by_role = lab::open(store.clone(), BACKUP_KEY, Some(cache.path())).unwrap();
+    made.push((lab::back_up(&by_role, &latest, "/one").unwrap(), latest.clone()));
+    drop(by_role);
     for gone in [3, 1] {
         forget(&repository, &[&lab::stored(&repository, made[gone].0).unwrap()]).unwrap();
         made.remove(gone);
@@ -193,13 +219,15 @@ impl Check<'_> {
         if is_light {
             return;
         }
-        if self.is_done && self.operation == Operation::Backup {
+        if self.is_done && self.operation.backs_up() {
             let list = repository.snapshots().unwrap().snapshots;
             assert!(list.iter().filter(|stored| stored.confirmed).count() > self.world.good.len(), "{}: not acknowledged after all", self.what);
         }
-        let next = lab::back_up(&repository, &self.world.next, "/one").unwrap_or_else(|error| panic!("{}: the next backup: {error}", self.what));
+        let by = if self.operation == Operation::BackupByRole { lab::open(store.clone(), BACKUP_KEY, cache).ok() } else { None };
+        let next = lab::back_up(by.as_ref().unwrap_or(&repository), &self.world.next, "/one");
+        let next = next.unwrap_or_else(|error| panic!("{}: the next backup: {error}", self.what));
         let more = [(next, self.world.next.clone())];
-        if self.operation == Operation::Backup && cache.is_some() && disk.is_settled() == self.is_done {
+        if self.operation.backs_up() && cache.is_some() && disk.is_settled() == self.is_done {
             let (bytes, most) = (data_bytes(&store.disk()), self.world.whole_bytes * 11 / 10 + 16_384);
             assert!(bytes <= most, "{}: what was stored is stored again: {bytes} bytes of {most}", self.what);
         }
@@ -232,7 +260,7 @@ fn every_cut(operation: Operation, powers: &[fn(u64) -> Power]) {
             let _ = fs::remove_dir_all(&cache);
             copy(world.cache.path(), &cache);
             let store = Arc::new(ModelStore::dying(world.disk.clone(), at, effect));
-            let done = lab::open(store.clone(), 1, Some(&cache)).and_then(|repository| operation.run(&repository, &world));
+            let done = lab::open(store.clone(), operation.secret(), Some(&cache)).and_then(|repository| operation.run(&repository, &world));
             let Some(call) = store.died_in() else {
                 done.unwrap();
                 break;
@@ -280,11 +308,13 @@ macro_rules! cut_everywhere {
 
 cut_everywhere! {
     a_backup_cut_at_every_call: Backup,
+    a_backup_that_reads_nothing_back_cut_at_every_call: BackupByRole,
     a_tag_cut_at_every_call: Tag,
     a_pin_cut_at_every_call: Pin,
     a_forget_cut_at_every_call: Forget,
     an_undelete_cut_at_every_call: Undelete,
     a_prune_cut_at_every_call: Prune,
+    a_prune_that_reads_no_contents_cut_at_every_call: PruneByRole,
     a_rewrite_cut_at_every_call: Rewrite,
     a_new_key_cut_at_every_call: AddKey,
     a_changed_key_cut_at_every_call: ChangeKey,

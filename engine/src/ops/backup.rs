@@ -280,7 +280,8 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
     let superseded = Mutex::new(snapshots.iter().filter(is_superseded).cloned().collect());
     let parent = choose_parent(snapshots, options, &paths)?;
     // Who reads nothing back has as parent what it remembers.
-    let parent = parent.filter(|parent| !matches!(repository.tree(parent.snapshot.root), Err(RepositoryError::NotAllowed { .. })));
+    let reads_trees = repository.keys.role().reads_trees();
+    let parent = parent.filter(|parent| reads_trees || repository.tree(parent.snapshot.root).is_ok());
     let mut session = Session::begin(repository, &options.writer, options.compression)?;
     if options.dry_run {
         session.set_dry_run();
@@ -310,7 +311,7 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
             let by = outcome.snapshot.or(outcome.parent);
             let superseded = superseded.into_inner().unwrap_or_else(PoisonError::into_inner);
             super::forget::replace(repository, &superseded.iter().collect::<Vec<_>>(), by)?;
-            if !repository.keys.role().reads_trees() {
+            if !reads_trees {
                 repository.tidy_own(&repository.snapshots()?.snapshots);
             }
             return Ok(outcome);

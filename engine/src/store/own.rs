@@ -13,7 +13,7 @@ use crate::format::node::Content;
 use crate::format::seal::{Cipher, Sealed};
 use crate::format::snapshot::Snapshot;
 use crate::format::tree::TreeNode;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Trees that wait to be written, in bytes.
@@ -24,7 +24,13 @@ const SLACK: u64 = 256;
 /// Trees on their way into the cache.
 #[derive(Default)]
 pub(super) struct Own {
-    waiting: Mutex<Vec<([u8; 32], Vec<u8>)>>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    boxes: HashMap<[u8; 32], Vec<u8>>,
+    bytes: usize,
 }
 
 fn label(kind: OwnKind, name: &[u8]) -> Vec<u8> {
@@ -46,7 +52,7 @@ pub(super) fn is_own_session(keys: &KeyRing, session: &[u8; 16]) -> bool {
 }
 
 impl Own {
-    fn waiting(&self) -> MutexGuard<'_, Vec<([u8; 32], Vec<u8>)>> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -103,11 +109,9 @@ impl Repository {
     /// # Errors
     /// [`RepositoryError::NotAllowed`] if it is not remembered: what is in the store cannot be read.
     pub(super) fn own_tree(&self, id: TreeId) -> Result<TreeNode> {
-        let boxed = match self.own.waiting().iter().find(|(name, _)| *name == id.0) {
-            Some((_, boxed)) => Some(boxed.clone()),
-            None => self.cache.get_own(OwnKind::Tree, &id.0),
-        };
-        boxed
+        let waiting = self.own.waiting().boxes.get(&id.0).cloned();
+        waiting
+            .or_else(|| self.cache.get_own(OwnKind::Tree, &id.0))
             .and_then(|boxed| self.open_own(OwnKind::Tree, &id.0, &boxed))
             .filter(|plain| self.keys.name_tree(plain) == id)
             .and_then(|plain| TreeNode::decode(&plain).ok())
@@ -121,16 +125,17 @@ impl Repository {
         }
         let boxed = self.seal_own(OwnKind::Tree, &id.0, plain);
         let mut waiting = self.own.waiting();
-        waiting.push((id.0, boxed));
-        if waiting.iter().map(|(_, boxed)| boxed.len()).sum::<usize>() >= WAITING_BYTES {
+        waiting.bytes += boxed.len();
+        waiting.boxes.insert(id.0, boxed);
+        if waiting.bytes >= WAITING_BYTES {
             self.write_trees(&mut waiting);
         }
     }
 
-    fn write_trees(&self, waiting: &mut Vec<([u8; 32], Vec<u8>)>) {
-        let rows: Vec<(&[u8], &[u8])> = waiting.iter().map(|(name, boxed)| (&name[..], &boxed[..])).collect();
+    fn write_trees(&self, waiting: &mut Waiting) {
+        let rows: Vec<(&[u8], &[u8])> = waiting.boxes.iter().map(|(name, boxed)| (&name[..], &boxed[..])).collect();
         self.cache.put_own(OwnKind::Tree, &rows);
-        waiting.clear();
+        *waiting = Waiting::default();
     }
 
     /// Remembers a snapshot, which is about to be put, and its trees.
