@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
-use vault_tests::call::{number, text};
+use vault_tests::call::{Call, number, text};
 use vault_tests::clean_room::CleanRoom;
 use vault_tests::plain::Plain;
 use vault_tests::tree::{self, Random};
@@ -141,7 +141,7 @@ fn packs_of_a_run_that_may_go_on_are_left_alone() {
 /// What the sources held when their snapshots were acknowledged.
 type States = Mutex<BTreeMap<String, (usize, Plain)>>;
 
-fn write_for_a_while(room: &CleanRoom, who: usize, until: Instant, states: &States) {
+fn write_for_a_while(room: &CleanRoom, who: usize, key: Option<&Path>, until: Instant, states: &States) {
     let source = room.path(format!("source-{who}"));
     let mut random = Random(who as u64 + 1);
     while Instant::now() < until {
@@ -151,7 +151,12 @@ fn write_for_a_while(room: &CleanRoom, who: usize, until: Instant, states: &Stat
         tree::write(&source, &entries);
         let state = Plain::read(&source);
         let cache = room.path(format!("cache-{who}"));
-        let running = room.vault([OsStr::new("backup"), OsStr::new("--json"), OsStr::new("--cache-dir"), cache.as_os_str(), source.as_os_str()]).start();
+        if key.is_some() && random.below(8) == 0 {
+            // What it remembers may be lost.
+            let _ = fs::remove_dir_all(&cache);
+        }
+        let call = room.vault([OsStr::new("backup"), OsStr::new("--json"), OsStr::new("--cache-dir"), cache.as_os_str(), source.as_os_str()]);
+        let running = with_key(call, key).start();
         if random.below(3) == 0 {
             std::thread::sleep(Duration::from_millis(random.below(400)));
             running.signal(Signal::KILL);
@@ -168,11 +173,19 @@ fn write_for_a_while(room: &CleanRoom, who: usize, until: Instant, states: &Stat
     }
 }
 
-fn prune_for_a_while(room: &CleanRoom, who: usize, until: Instant) {
+fn with_key(call: Call, key: Option<&Path>) -> Call {
+    match key {
+        Some(key) => call.arg("--key-file").arg(key),
+        None => call,
+    }
+}
+
+fn prune_for_a_while(room: &CleanRoom, who: usize, key: Option<&Path>, until: Instant) {
     let mut random = Random(100 + who as u64);
     let cache = room.path(format!("cache-of-pruner-{who}"));
     while Instant::now() < until {
-        let running = room.vault(["forget", "--keep-last", "2", "--prune", "--max-unused", "0", "--grace", "0", "--cache-dir"]).arg(&cache).start();
+        let call = room.vault(["forget", "--keep-last", "2", "--prune", "--max-unused", "0", "--grace", "0", "--cache-dir"]).arg(&cache);
+        let running = with_key(call, key).start();
         if random.below(2) == 0 {
             std::thread::sleep(Duration::from_millis(random.below(600)));
             running.signal(Signal::KILL);
@@ -190,16 +203,23 @@ fn no_acknowledged_snapshot_is_lost_to_killed_writers_and_pruners() {
 }
 
 /// Three writers and two pruners on one repository, killed at random; every snapshot that was acknowledged and not forgotten restores.
+/// One writer has a key that reads nothing back, and one pruner a key that reads no contents.
 pub fn kill_writers_and_pruners(room: &CleanRoom) {
+    let [backup, prune] = ["backup", "prune"].map(|role| {
+        let path = room.path(format!("key-of-role-{role}"));
+        room.vault(["key", "add", "--role", role, "--new-key-file"]).arg(&path).run().ok();
+        path
+    });
     let states = States::default();
     let until = Instant::now() + Duration::from_secs(seconds());
     std::thread::scope(|scope| {
         for who in 0..3 {
-            let states = &states;
-            scope.spawn(move || write_for_a_while(room, who, until, states));
+            let (states, key) = (&states, (who == 2).then_some(&*backup));
+            scope.spawn(move || write_for_a_while(room, who, key, until, states));
         }
         for who in 0..2 {
-            scope.spawn(move || prune_for_a_while(room, who, until));
+            let key = (who == 1).then_some(&*prune);
+            scope.spawn(move || prune_for_a_while(room, who, key, until));
         }
     });
     let states = states.into_inner().unwrap();
