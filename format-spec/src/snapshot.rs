@@ -46,6 +46,9 @@ pub struct Snapshot {
     pub program: String,
 }
 
+const PATHS_MAX: usize = 1 << 20;
+const TAGS_MAX: usize = 1 << 16;
+
 fn optional32(map: Map<'_>, key: u64) -> Result<Option<Bytes32>> {
     match map.get(key) {
         Some(item) => item.fixed().map(Some),
@@ -59,6 +62,9 @@ fn tags(list: Array<'_>) -> Result<Vec<String>> {
         let tag = item.text()?;
         if tags.last().is_some_and(|last| last.as_str() >= tag) {
             return fail(Rule::BadStructure, "tags that are not ascending");
+        }
+        if tags.len() == TAGS_MAX {
+            return fail(Rule::TooLarge, "more than 65,536 tags");
         }
         tags.push(tag.to_owned());
     }
@@ -84,6 +90,9 @@ impl Snapshot {
         let map = cbor::decode(record)?.map(&[])?;
         let mut paths = Vec::new();
         for item in map.need(6)?.array()?.items() {
+            if paths.len() == PATHS_MAX {
+                return fail(Rule::TooLarge, "more than 1,048,576 paths");
+            }
             paths.push(item.bytes()?.to_vec());
         }
         let source = match map.get(5) {

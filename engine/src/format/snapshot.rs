@@ -5,6 +5,11 @@ use super::error::{FormatError, Result};
 use super::id::{ObjectId, TreeId};
 use super::node::Time;
 
+/// Most paths of a snapshot.
+pub const PATHS_MAX: usize = 1 << 20;
+/// Most tags of a snapshot.
+pub const TAGS_MAX: usize = 1 << 16;
+
 /// How far a snapshot got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -201,10 +206,17 @@ impl Snapshot {
                 5 => source = Some(d.text("source")?.to_owned()),
                 6 => {
                     let count = d.array("paths")?;
+                    if count > PATHS_MAX {
+                        return Err(FormatError::TooLarge("paths of a snapshot"));
+                    }
                     paths = Some((0..count).map(|_| d.bytes("path").map(<[u8]>::to_vec)).collect::<Result<Vec<_>>>()?);
                 }
                 7 => {
-                    for _ in 0..d.array("tags")? {
+                    let count = d.array("tags")?;
+                    if count > TAGS_MAX {
+                        return Err(FormatError::TooLarge("tags of a snapshot"));
+                    }
+                    for _ in 0..count {
                         tags.push(d.text("tag")?.to_owned());
                     }
                     if tags.is_empty() {
@@ -375,6 +387,16 @@ impl Forget {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A few kilobytes in a store are 64 MiB of record, and each empty path in it would take 24 bytes.
+    #[test]
+    fn more_paths_than_anybody_names_are_refused_before_they_are_held() {
+        let mut map = MapWriter::new();
+        let paths = map.key(6);
+        cbor::put_array(paths, PATHS_MAX + 1);
+        (0..=PATHS_MAX).for_each(|_| cbor::put_bytes(paths, b""));
+        assert_eq!(Snapshot::decode(&map.finish()), Err(FormatError::TooLarge("paths of a snapshot")));
+    }
 
     #[test]
     fn records_go_there_and_back() {

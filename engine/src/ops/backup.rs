@@ -21,7 +21,7 @@ use crate::format::compress::Compression;
 use crate::format::id::{ObjectId, TreeId};
 use crate::format::keys::DataNames;
 use crate::format::node::Time;
-use crate::format::snapshot::{Snapshot, Status, Summary};
+use crate::format::snapshot::{PATHS_MAX, Snapshot, Status, Summary};
 use crate::store::error::{RepositoryError, Result};
 use crate::store::ledger::Ledger;
 use crate::store::repository::{Repository, StoredSnapshot};
@@ -266,6 +266,9 @@ pub fn backup(repository: &Repository, source: &dyn Source, options: &BackupOpti
     let started = host.elapsed();
     let begun = options.time.unwrap_or_else(|| host.now());
     let paths = source.paths();
+    if paths.len() > PATHS_MAX {
+        return Err(RepositoryError::Invalid(format!("{} paths are more than a snapshot can have ({PATHS_MAX}): name folders instead", paths.len())));
+    }
     let list = repository.snapshots()?;
     let options = &BackupOptions { writer: repository.writer_name(&options.writer, &list), ..options.clone() };
     list.older.into_iter().for_each(|older| monitor.alarm(&Alarm::OlderState(older)));
