@@ -6,6 +6,7 @@ use super::StoreErrorKind;
 use super::cache::Cached;
 use super::error::{RepositoryError, Result, StoreError};
 use super::healed::Remedy;
+use super::lookup::Scan;
 use super::repository::Repository;
 use crate::format::FormatError;
 use crate::format::error::Result as FormatResult;
@@ -237,13 +238,13 @@ impl Loader {
         if let Some(place) = self.place(repository, kind, name, usable, bad)? {
             return Ok(Some(place));
         }
-        if repository.lookup.scan(repository)?
-            && let Some(place) = self.place(repository, kind, name, usable, bad)?
-        {
-            return Ok(Some(place));
+        for scan in Scan::STEPS {
+            repository.lookup.scan(repository, scan)?;
+            if let Some(place) = self.place(repository, kind, name, usable, bad)? {
+                return Ok(Some(place));
+            }
         }
-        // Another thread may have scanned meanwhile.
-        self.place(repository, kind, name, usable, bad)
+        Ok(None)
     }
 
     fn key(&self, repository: &Repository, pack: &PackTable, number: u16) -> FormatResult<SealKey> {
