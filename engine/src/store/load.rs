@@ -201,9 +201,10 @@ impl Loader {
         Ok(None)
     }
 
-    /// Whether the repository holds a chunk in a pack that is `usable`, and where: the index's word, confirmed in the pack's table.
+    /// Whether the repository holds a chunk in a pack that is `usable`, and where: the index's word, confirmed in the pack's table. What no index speaks of is
+    /// for those who look for what must be there, and nothing to rely on newly.
     pub fn known(&self, repository: &Repository, kind: PackKind, name: &[u8; 32], usable: &dyn Fn(&ObjectId) -> bool) -> Result<Option<Place>> {
-        self.place(repository, kind, name, usable, &BadBlocks::new())
+        self.place(repository, kind, name, &|pack| usable(pack) && !repository.lookup.is_unspoken(pack), &BadBlocks::new())
     }
 
     /// Where a chunk lies that must exist; when the index does not know, all packs are asked.

@@ -22,6 +22,8 @@ struct State {
     loaded: bool,
     /// The segments there were when packs were asked, and which packs that was.
     scanned: Option<(BTreeSet<ObjectId>, Scan)>,
+    /// Packs that only a scan knows.
+    unspoken: HashSet<ObjectId>,
     /// Longest first.
     runs: Vec<Held>,
 }
@@ -78,11 +80,19 @@ impl Lookup {
         })
     }
 
+    /// Whether only a scan knows this pack: it may be what a killed run left, and nobody has read it yet.
+    pub fn is_unspoken(&self, pack: &ObjectId) -> bool {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).unspoken.contains(pack)
+    }
+
     /// Every pack that the index speaks of.
     pub fn packs(&self, repository: &Repository) -> Result<HashMap<ObjectId, IndexedPack>> {
-        self.with_runs(repository, |runs| {
+        let mut packs: HashMap<ObjectId, IndexedPack> = self.with_runs(repository, |runs| {
             runs.iter().flat_map(|held| (0..held.run.packs()).filter_map(|number| held.run.pack(number))).map(|pack| (pack.id, pack)).collect()
-        })
+        })?;
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        packs.retain(|pack, _| !state.unspoken.contains(pack));
+        Ok(packs)
     }
 
     /// How many chunks of a pack it has no row for.
@@ -111,7 +121,11 @@ impl Lookup {
         let mut gathered = Gathered::new(&repository.cache, segment.rows.len());
         gathered.segment(id, segment);
         let runs = gathered.finish(held);
-        self.state.write().unwrap_or_else(PoisonError::into_inner).runs = runs;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.runs = runs;
+        for pack in &segment.packs {
+            state.unspoken.remove(&pack.id);
+        }
         Ok(())
     }
 
@@ -133,7 +147,7 @@ impl Lookup {
             return Ok(());
         }
         let gathered = Mutex::new(Gathered::unlisted(&repository.cache, rows_of(&segments)));
-        let opened = match scan {
+        let mut opened = match scan {
             Scan::Unspoken => HashSet::new(),
             Scan::Every => gather_tables(repository, &HashSet::new(), &gathered)?,
         };
@@ -147,10 +161,11 @@ impl Lookup {
             }
         }
         if scan == Scan::Unspoken {
-            gather_tables(repository, &spoken_of, &gathered)?;
+            opened = gather_tables(repository, &spoken_of, &gathered)?;
         }
+        opened.retain(|pack| !spoken_of.contains(pack));
         let runs = gathered.into_inner().unwrap_or_else(PoisonError::into_inner).finish(Vec::new());
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = State { loaded: true, scanned: Some((names, scan)), runs };
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = State { loaded: true, scanned: Some((names, scan)), unspoken: opened, runs };
         Ok(())
     }
 }
