@@ -1,5 +1,6 @@
 //! The words and flags that hold for every command; each command's own are with it. The doc comments are the help.
 
+pub mod exclude;
 pub mod filter;
 
 use crate::commands;

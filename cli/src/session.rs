@@ -111,7 +111,13 @@ impl Session {
             StoreErrorKind::Missing => no_repository(&settings),
             _ => error.into(),
         })?;
-        Ok((name, store))
+        // A directory was looked at when it was opened. Where nothing is, nothing is rotten: that must not pass for a good repository.
+        let kinds = if location.directory().is_some() { &[][..] } else { &ObjectKind::ALL };
+        let mut is_empty = !kinds.is_empty();
+        for kind in kinds {
+            is_empty = is_empty && store.list(*kind)?.is_empty();
+        }
+        if is_empty { Err(no_repository(&settings)) } else { Ok((name, store)) }
     }
 
     fn tell_left_out(&self, error: RepositoryError) {
@@ -222,14 +228,21 @@ pub fn located(settings: &Settings) -> Result<(String, Location), Complaint> {
     Ok((name.to_owned(), location))
 }
 
-/// Whether there is a repository. One without any key slot is none: its making was cut short, and it can be made again.
+/// Whether there is a repository, for who would make one. One without any key slot is none: its making was cut short, and it can be made again.
 pub fn exists(location: &Location) -> Result<bool, Complaint> {
     let store = match location.open() {
         Ok(store) => store,
         Err(error) if error.kind == StoreErrorKind::Missing => return Ok(false),
         Err(error) => return Err(error.into()),
     };
-    Ok(!(store.list(ObjectKind::Key)?.is_empty() && store.list(ObjectKind::KeyCopy)?.is_empty()))
+    let has = |kind| match store.list(kind) {
+        Ok(slots) => Ok(!slots.is_empty()),
+        Err(error) if error.kind == StoreErrorKind::NoPlace => Err(Complaint::usage(format!("no repository can be made at {}", error.object))
+            .since(error.reason)
+            .hint("make the bucket first, with the tools of its service: vault makes repositories in buckets, and no buckets")),
+        Err(error) => Err(error.into()),
+    };
+    Ok(has(ObjectKind::Key)? || has(ObjectKind::KeyCopy)?)
 }
 
 /// There is nothing where the repository should be.

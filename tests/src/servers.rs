@@ -66,3 +66,24 @@ impl Drop for S3 {
         let _ = self.child.wait();
     }
 }
+
+/// A server that has one answer to everything; where it listens. It lives as long as the test.
+pub fn always(status: &'static str, body: String) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut asked = Vec::new();
+            let mut buffer = [0; 4096];
+            // Bodies of what it refuses need not be read.
+            while !asked.windows(4).any(|end| end == b"\r\n\r\n") {
+                match stream.read(&mut buffer) {
+                    Ok(0) | Err(_) => break,
+                    Ok(read) => asked.extend_from_slice(&buffer[..read]),
+                }
+            }
+            let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+        }
+    });
+    address
+}

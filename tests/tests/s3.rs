@@ -53,10 +53,41 @@ fn what_is_not_there_is_said_in_words() {
     room.set("VAULT_REPOSITORY", server.location("two"));
     room.vault(["snapshots"]).run().code(10);
     room.set("VAULT_REPOSITORY", server.location("one").replace("vault-tests", "no-such-bucket"));
-    let refused = room.vault(["snapshots"]).run();
-    assert!(matches!(refused.code, Some(1 | 2 | 10 | 13)), "{refused}");
+    for reading in ["snapshots", "verify", "scrub", "heal", "prune"] {
+        room.vault([reading]).run().code(10).says("the bucket no-such-bucket does not exist");
+    }
+    assert_no_place_to_make(&room);
+    // Nor is a place in which nothing is a good repository.
+    room.set("VAULT_REPOSITORY", server.location("two"));
+    for keyless in ["scrub", "heal"] {
+        room.vault([keyless]).run().code(10).says("there is no repository");
+    }
     room.set("VAULT_REPOSITORY", "s3:nothing");
     room.vault(["snapshots"]).run().code(2).says("s3://bucket/prefix");
+}
+
+fn assert_no_place_to_make(room: &CleanRoom) {
+    let had_key = room.key_file().exists();
+    for making in [&["init", "--no-recovery-key"][..], &["backup", "--init", "."]] {
+        room.vault(making).run().code(2).says("does not exist").says("make the bucket first");
+    }
+    assert_eq!(room.key_file().exists(), had_key, "no key is made for nothing");
+}
+
+/// Services word it in their own ways; a listing that is not found has no other meaning.
+#[test]
+fn a_missing_bucket_is_known_in_other_words() {
+    let xml = |code: &str| format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>none of that name</Message></Error>");
+    for body in [String::new(), "not found".to_owned(), xml("NoSuchBucket"), xml("NoSuchKey"), xml("ResourceNotFound")] {
+        let mut room = CleanRoom::new();
+        room.set("VAULT_REPOSITORY", format!("s3:http://{}/other-words/r", vault_tests::servers::always("404 Not Found", body)));
+        room.set("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE01");
+        room.set("AWS_SECRET_ACCESS_KEY", "secretsecret");
+        room.set("VAULT_PASSWORD", "not a secret");
+        room.vault(["snapshots"]).run().code(10).says("the bucket other-words does not exist");
+        room.unset("VAULT_PASSWORD");
+        assert_no_place_to_make(&room);
+    }
 }
 
 #[test]

@@ -145,6 +145,10 @@ fn other_file_systems_are_left_out_with_x() {
     let mount = Mount::tmpfs(&source.join("mounted"), "size=1m");
     fs::write(source.join("mounted/inner"), "i").unwrap();
     backup(&room, &source, &["-x"]).ok();
+    for (flags, extra) in [(&[][..], 1), (&["-x"], 0)] {
+        let compared = room.vault([&["verify", "--json", "--against", source.to_str().unwrap()], flags].concat()).run().ok();
+        assert_eq!(vault_tests::call::number(&compared.summary(), "extra"), extra, "{compared}");
+    }
     assert_eq!(kept(&room, &source), ["f"]);
     backup(&room, &source, &[]).ok();
     assert_eq!(kept(&room, &source), ["f", "mounted/inner"]);

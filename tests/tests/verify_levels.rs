@@ -188,3 +188,60 @@ fn what_no_time_explains_is_told_by_the_exit_code() {
     fs::remove_dir_all(room.cache()).unwrap();
     against(&room, latest, &source, 6);
 }
+
+#[test]
+fn what_a_backup_left_out_is_no_difference_by_the_same_flags() {
+    let room = CleanRoom::with_repository();
+    let source = room.path("source");
+    tree::write(
+        &source,
+        &[
+            vec![tree::file("kept", "k"), tree::file("a.o", "o"), tree::file("B.TMP", "t"), tree::noise("large", 300_000, 1), tree::dir("deep")],
+            vec![tree::dir("cache"), tree::file("cache/CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55"), tree::file("cache/x", "x")],
+            vec![tree::dir("marked"), tree::file("marked/.nobackup", ""), tree::file("marked/y", "y"), tree::file("deep/b.o", "o"), tree::file("deep/c", "c")],
+        ]
+        .concat(),
+    );
+    let patterns = room.path("patterns");
+    fs::write(&patterns, "/**/deep/c\n").unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    let flags =
+        ["-e", "*.o", "--iexclude", "*.tmp", "--exclude-larger-than", "200K", "--exclude-caches", "--exclude-if-present", ".nobackup", "--exclude-file"];
+    let flags: Vec<&OsStr> = flags.iter().map(OsStr::new).chain([patterns.as_os_str()]).collect();
+    room.vault([&[OsStr::new("backup"), source.as_os_str()], &flags[..]].concat()).run().ok();
+    let compare = |flags: &[&OsStr], path: &Path| {
+        room.vault([&[OsStr::new("verify"), OsStr::new("--json"), OsStr::new("--against"), path.as_os_str()], flags].concat()).run()
+    };
+
+    let without = compare(&[], &source).ok();
+    let expected = ["a.o", "B.TMP", "large", "b.o", "c", "x", "y"];
+    assert_eq!((differences(&without).len(), number(&without.summary(), "left_out")), (expected.len(), 0), "{without}");
+    for name in expected {
+        assert!(differences(&without).iter().any(|told| told.starts_with(&format!("extra {name} "))), "{name}: {without}");
+    }
+    let with = compare(&flags, &source).ok();
+    assert_eq!(differences(&with), Vec::<String>::new());
+    let summary = with.summary();
+    assert_eq!((number(&summary, "left_out"), number(&summary, "total_files")), (7, 7), "{summary}");
+
+    // What the configuration file leaves out of every backup is left out here, too.
+    let config = room.path("config.toml");
+    fs::write(&config, "[backup]\nexclude = [\"*.o\", \"c\"]\niexclude = [\"*.tmp\"]\nexclude-caches = true\n").unwrap();
+    let words = [OsStr::new("verify"), OsStr::new("--json"), OsStr::new("--against"), source.as_os_str()];
+    assert_eq!(differences(&room.vault(words).env("VAULT_CONFIG", &config).run().ok()).len(), 2);
+
+    // The rest is compared as ever.
+    let deep = source.join("deep");
+    fs::write(source.join("a.o"), "other").unwrap();
+    let kept = source.join("kept");
+    let before = kept.metadata().unwrap().modified().unwrap();
+    fs::write(&kept, "K").unwrap();
+    fs::File::options().write(true).open(&kept).unwrap().set_times(fs::FileTimes::new().set_modified(before)).unwrap();
+    assert_eq!(differences(&compare(&flags, &source).code(3)), ["changed kept contents!"]);
+    assert_eq!(number(&compare(&flags, &deep).ok().summary(), "total_files"), 1);
+
+    // That nothing differs says nothing where nothing was compared.
+    compare(&[OsStr::new("--exclude"), source.as_os_str()], &source).code(2).says("nothing was compared");
+    compare(&[OsStr::new("--exclude"), OsStr::new("[")], &source).code(2);
+    room.vault(["verify", "--exclude", "x"]).run().code(2).says("--against PATH");
+}

@@ -6,13 +6,14 @@ mod source;
 
 pub use args::Args;
 
+use crate::args::exclude::in_table;
 use crate::args::filter::{self, FilterArgs};
 use crate::complaint::{Complaint, settle};
 use crate::exit::Exit;
 use crate::output::progress::{Activity, Screen};
 use crate::session::{Session, exists, located};
 use crate::settings::{BackupTable, Settings};
-use source::{Chosen, Plan, in_table};
+use source::{Chosen, Plan};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use vault_engine::format::compress::Compression;
@@ -68,7 +69,7 @@ pub fn check_table(table: &BackupTable, session: &Session) -> Result<(), Complai
     let nothing = Args::default();
     options(&nothing, table, session)?;
     pack_size(&nothing, table)?;
-    source::check_table(table, session)
+    nothing.leave_out.options(table, &session.world).map(drop)
 }
 
 /// The repository; a new one where there is none and the user either asked for it or named none and is there to see it made.

@@ -51,15 +51,18 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
     let mut event = json::Stats { snapshots_count: snapshots.len() as u64, ..json::Stats::default() };
     if args.mode == Mode::RawData {
         let stats = store_stats(&repository, &cancel)?;
-        let packed = stats.data_packs.1;
+        let (packed, parity) = (stats.data_packs.1, stats.parity_bytes.0 + stats.parity_bytes.1);
+        let without_parity = packed.saturating_sub(stats.parity_bytes.0);
         event.mode = "raw-data";
         event.total_size = stats.total_bytes;
         event.total_blob_count = Some(stats.chunks.0);
         event.total_uncompressed_size = Some(stats.chunks.1);
-        event.compression_ratio = (packed > 0).then(|| stats.chunks.1 as f64 / packed as f64);
+        event.parity_bytes = Some(parity);
+        event.compression_ratio = (without_parity > 0).then(|| stats.chunks.1 as f64 / without_parity as f64);
         lines.push(("Repository", bytes(stats.total_bytes)));
         lines.push(("Data packs", format!("{}, {}", stats.data_packs.0, bytes(packed))));
         lines.push(("Meta packs", format!("{}, {}", stats.meta_packs.0, bytes(stats.meta_packs.1))));
+        lines.push(("Parity", format!("{} of these", bytes(parity))));
         lines.push(("Index", format!("{}, {}", stats.index.0, bytes(stats.index.1))));
         lines.push(("Chunks", format!("{}, {} before compression", stats.chunks.0, bytes(stats.chunks.1))));
         lines.extend(event.compression_ratio.map(|ratio| ("Ratio", format!("{ratio:.2}"))));

@@ -12,6 +12,9 @@ impl From<StoreError> for Complaint {
         let StoreError { kind, object, reason } = error;
         match kind {
             StoreErrorKind::Missing => Self::failed(format!("{object} is missing")).since(reason).hint(VERIFY),
+            StoreErrorKind::NoPlace => {
+                Self::new(Exit::NoRepository, format!("there is no repository at {object}")).since(reason).hint("are its name and the endpoint right?")
+            }
             StoreErrorKind::Exists => Self::failed(format!("{object} is in the way")).since(reason),
             StoreErrorKind::Denied => Self::new(Exit::Refused, format!("the store refused access to {object}"))
                 .since(reason)
@@ -108,6 +111,7 @@ mod tests {
         let of = |kind| code(StoreError::new(kind, "data/00", "because"));
         assert_eq!(of(StoreErrorKind::Denied), 13);
         assert_eq!(of(StoreErrorKind::Full), 13);
+        assert_eq!(of(StoreErrorKind::NoPlace), 10);
         assert_eq!(of(StoreErrorKind::Corrupt), 1);
         assert_eq!(of(StoreErrorKind::Unsupported), 2);
         assert_eq!(code(RepositoryError::NoRepository("/r".into())), 10);

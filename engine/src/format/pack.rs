@@ -216,6 +216,11 @@ impl Geometry {
         self.table_offset + u64::from(self.table_length)
     }
 
+    /// Bytes of the pack that are parity and shard tables.
+    pub fn parity_bytes(&self) -> u64 {
+        self.parity_length + 2 * self.shard_table_length
+    }
+
     /// How the pack is cut into shards, if it has parity of a scheme that this program knows.
     pub fn parity_layout(&self) -> Option<Layout> {
         (self.parity_scheme == ParityScheme::ReedSolomon as u8).then(|| Layout::new(self.table_end()))
@@ -263,6 +268,8 @@ pub struct Table {
     pub blocks: Vec<BlockRow>,
     /// Chunks in the order they lie; a chunk's index here is its ordinal.
     pub chunks: Vec<ChunkRow>,
+    /// Bytes of the pack that are parity and shard tables.
+    pub parity_bytes: u64,
 }
 
 impl Table {
@@ -341,7 +348,7 @@ impl Table {
             return Err(FormatError::BadStructure("a pack of no blocks"));
         }
         let blocks = decode_blocks(block_rows, &chunks, keys.len(), geometry)?;
-        Ok(Self { session, keys, blocks, chunks })
+        Ok(Self { session, keys, blocks, chunks, parity_bytes: geometry.parity_bytes() })
     }
 
     /// The block that holds the chunk `ordinal`, and where in its plaintext that chunk begins.
@@ -531,7 +538,7 @@ impl PackBuilder {
         let mut bytes = buffer;
         bytes.clear();
         bytes.resize(END_LENGTH, 0);
-        let table = Table { session, keys: vec![key.wrapped.clone()], blocks: Vec::new(), chunks: Vec::new() };
+        let table = Table { session, keys: vec![key.wrapped.clone()], blocks: Vec::new(), chunks: Vec::new(), parity_bytes: 0 };
         Self { kind, bytes, table, offset: END_LENGTH as u64, parity: ParityScheme::None }
     }
 
@@ -560,7 +567,7 @@ impl PackBuilder {
         let mut bytes = buffer;
         bytes.clear();
         bytes.resize(END_LENGTH, 0);
-        let table = Table { session: MOVED_SESSION, keys: Vec::new(), blocks: Vec::new(), chunks: Vec::new() };
+        let table = Table { session: MOVED_SESSION, keys: Vec::new(), blocks: Vec::new(), chunks: Vec::new(), parity_bytes: 0 };
         Self { kind, bytes, table, offset: END_LENGTH as u64, parity: ParityScheme::None }
     }
 
@@ -641,7 +648,7 @@ impl PackBuilder {
             parity::append(&mut self.bytes);
         }
         self.bytes.extend_from_slice(&geometry.footer());
-        Ok((self.bytes, self.table))
+        Ok((self.bytes, Table { parity_bytes: geometry.parity_bytes(), ..self.table }))
     }
 }
 

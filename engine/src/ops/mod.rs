@@ -10,7 +10,6 @@ pub mod edit;
 pub mod forget;
 pub mod heal;
 pub mod monitor;
-mod parallel;
 pub mod prune;
 pub mod repair;
 pub mod restore;
@@ -21,6 +20,8 @@ pub mod stats;
 pub mod target;
 pub mod verify;
 pub mod walk;
+
+use crate::store::parallel;
 
 #[cfg(test)]
 mod testing;

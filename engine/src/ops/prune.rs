@@ -1,5 +1,6 @@
 //! The story of a prune: mark what snapshots need, plan, move what is still needed out of packs that go, sweep them by the rules.
 
+mod doubt;
 mod ground;
 mod mark;
 pub mod plan;
@@ -113,6 +114,8 @@ struct Prune<'a> {
     marks: Marks,
     /// The copies of chunks that are to be kept.
     needed: Bits,
+    /// Packs that a killed run left and that are not what their names say.
+    doubtful: BTreeSet<ObjectId>,
     keys: FreshKeys,
     uses: Vec<Use>,
     outcome: PruneOutcome,
@@ -232,7 +235,11 @@ fn prune_once(
     if let Some(lost) = marks.first_lost.filter(|_| has_changed(repository, listed).unwrap_or(true)) {
         return Err(RepositoryError::MissingChunk(hex(&lost[..8])));
     }
-    let needed = usage::choose_copies(&marks, &ground, repository, &swept, &options.damaged)?;
+    let doubtful = doubt::doubtful(repository, &ground, &marks.live, &doubt::ended(repository, &ended)?, options.threads)?;
+    for pack in &doubtful {
+        monitor.note(&format!("pack {}, which an interrupted run left, is damaged: it counts only where there is no other copy", pack.short()));
+    }
+    let needed = usage::choose_copies(&marks, &ground, repository, &swept, &doubt::with_doubtful(&options.damaged, &doubtful, &ground))?;
     // What is damaged has no future, like what another sweeps.
     let doomed = swept.iter().chain(&options.damaged.packs).copied().collect();
     let mut uses = usage::uses(repository, &ground, &marks, &needed, &doomed, options.threads)?;
@@ -255,7 +262,7 @@ fn prune_once(
         ..PruneOutcome::default()
     };
     let keys = FreshKeys::new(repository, &options.host);
-    let mut prune = Prune { repository, options, monitor, cancel, ground, marks, needed, keys, uses, outcome, is_tight };
+    let mut prune = Prune { repository, options, monitor, cancel, ground, marks, needed, doubtful, keys, uses, outcome, is_tight };
     if options.dry_run {
         let deleted = plan.dead.len() + plan.rounds.iter().map(Vec::len).sum::<usize>();
         prune.outcome.deleted = (deleted as u64, plan.freed_bytes);

@@ -260,3 +260,7 @@ fn sweep_damaged(repository: &Repository, survey: &Survey, options: &RepairOptio
     }
     Ok((packs.len() - left) as u64)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

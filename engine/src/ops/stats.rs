@@ -24,6 +24,8 @@ pub struct StoreStats {
     pub index: (u64, u64),
     /// Number of snapshots.
     pub snapshots: u64,
+    /// Bytes of data packs and of meta packs that are parity, and the tables to find rot by.
+    pub parity_bytes: (u64, u64),
     /// Chunks of contents in all packs, counted by their tables, and their plain bytes; several copies count each.
     pub chunks: (u64, u64),
     /// Bytes of everything.
@@ -122,26 +124,40 @@ fn age(now: i64, then: i64) -> Duration {
 /// Sums over the store's listings and the packs' tables.
 pub fn store_stats(repository: &Repository, cancel: &Cancel) -> Result<StoreStats> {
     let mut stats = StoreStats::default();
+    let mut packs = Vec::new();
     for kind in ObjectKind::ALL {
         let objects = repository.store.list(kind)?;
         let (count, bytes) = (objects.len() as u64, objects.iter().map(|(_, length)| length).sum::<u64>());
         stats.total_bytes += bytes;
+        let mut packs_of = |kind| packs.extend(objects.iter().map(|&(id, length)| IndexedPack { id, kind, length }));
         match kind {
-            ObjectKind::DataPack => stats.data_packs = (count, bytes),
-            ObjectKind::MetaPack => stats.meta_packs = (count, bytes),
+            ObjectKind::DataPack => {
+                stats.data_packs = (count, bytes);
+                packs_of(PackKind::Data);
+            }
+            ObjectKind::MetaPack => {
+                stats.meta_packs = (count, bytes);
+                packs_of(PackKind::Meta);
+            }
             ObjectKind::Index => stats.index = (count, bytes),
             ObjectKind::Snapshot => stats.snapshots = count,
             _ => {}
         }
     }
-    for pack in repository.lookup.packs(repository)?.into_values().filter(|pack| pack.kind == PackKind::Data) {
+    for pack in packs {
         if cancel.is_cancelled() {
             return Err(crate::store::error::RepositoryError::Cancelled);
         }
         // A pack that is gone or damaged is `verify`'s to tell of.
-        if let Ok(table) = repository.loader.table(repository, &pack) {
-            stats.chunks.0 += table.table.chunks.len() as u64;
-            stats.chunks.1 += table.table.chunks.iter().map(|chunk| u64::from(chunk.length)).sum::<u64>();
+        let Ok(table) = repository.loader.table(repository, &pack) else { continue };
+        let table = &table.table;
+        match pack.kind {
+            PackKind::Data => {
+                stats.parity_bytes.0 += table.parity_bytes;
+                stats.chunks.0 += table.chunks.len() as u64;
+                stats.chunks.1 += table.chunks.iter().map(|chunk| u64::from(chunk.length)).sum::<u64>();
+            }
+            PackKind::Meta => stats.parity_bytes.1 += table.parity_bytes,
         }
     }
     Ok(stats)

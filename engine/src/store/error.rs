@@ -11,6 +11,8 @@ use thiserror::Error;
 pub enum StoreErrorKind {
     /// There is no such object.
     Missing,
+    /// There is no such place: the bucket that should hold the objects does not exist.
+    NoPlace,
     /// The place holds something else already.
     Exists,
     /// Not allowed: permissions, credentials, a read-only file system.

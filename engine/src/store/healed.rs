@@ -3,7 +3,7 @@
 use super::error::{RepositoryError, Result};
 use super::{Store, StoreError};
 use crate::format::FormatError;
-use crate::format::id::ObjectId;
+use crate::format::id::{ObjectHasher, ObjectId};
 use crate::format::layout::ObjectName;
 use crate::format::pack::PACK_LENGTH_MAX;
 use crate::format::parity;
@@ -28,6 +28,28 @@ pub(crate) fn get_checked(store: &dyn Store, name: &ObjectName) -> Result<Vec<u8
     match (get_copy(store, name), name.healed()) {
         (Err(error), Some(healed)) if error.is_damage() => get_copy(store, &healed).map_err(|_| error),
         (first, _) => first,
+    }
+}
+
+/// Whether exactly this copy of an object is `length` bytes long and has the hash that is its name; read window by window.
+pub(crate) fn is_whole(store: &dyn Store, name: &ObjectName, length: u64) -> std::result::Result<bool, StoreError> {
+    let (mut hasher, mut window) = (ObjectHasher::default(), vec![0; WINDOW]);
+    let mut at = 0;
+    let mut read = || -> std::result::Result<bool, StoreError> {
+        if store.stat(name)? != Some(length) {
+            return Ok(false);
+        }
+        while at < length {
+            let window = &mut window[..(length - at).min(WINDOW as u64) as usize];
+            store.read_into(name, at, window)?;
+            hasher.update(window);
+            at += window.len() as u64;
+        }
+        Ok(hasher.finish() == name.id)
+    };
+    match read() {
+        Err(error) if !error.is_about_one_object() => Err(error),
+        done => Ok(done.unwrap_or(false)),
     }
 }
 

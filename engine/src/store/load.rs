@@ -6,6 +6,7 @@ use super::StoreErrorKind;
 use super::cache::Cached;
 use super::error::{RepositoryError, Result, StoreError};
 use super::healed::Remedy;
+use super::lookup::Scan;
 use super::repository::Repository;
 use crate::format::FormatError;
 use crate::format::error::Result as FormatResult;
@@ -200,9 +201,10 @@ impl Loader {
         Ok(None)
     }
 
-    /// Whether the repository holds a chunk in a pack that is `usable`, and where: the index's word, confirmed in the pack's table.
+    /// Whether the repository holds a chunk in a pack that is `usable`, and where: the index's word, confirmed in the pack's table. What no index speaks of is
+    /// for those who look for what must be there, and nothing to rely on newly.
     pub fn known(&self, repository: &Repository, kind: PackKind, name: &[u8; 32], usable: &dyn Fn(&ObjectId) -> bool) -> Result<Option<Place>> {
-        self.place(repository, kind, name, usable, &BadBlocks::new())
+        self.place(repository, kind, name, &|pack| usable(pack) && !repository.lookup.is_unspoken(pack), &BadBlocks::new())
     }
 
     /// Where a chunk lies that must exist; when the index does not know, all packs are asked.
@@ -237,13 +239,13 @@ impl Loader {
         if let Some(place) = self.place(repository, kind, name, usable, bad)? {
             return Ok(Some(place));
         }
-        if repository.lookup.scan(repository)?
-            && let Some(place) = self.place(repository, kind, name, usable, bad)?
-        {
-            return Ok(Some(place));
+        for scan in Scan::STEPS {
+            repository.lookup.scan(repository, scan)?;
+            if let Some(place) = self.place(repository, kind, name, usable, bad)? {
+                return Ok(Some(place));
+            }
         }
-        // Another thread may have scanned meanwhile.
-        self.place(repository, kind, name, usable, bad)
+        Ok(None)
     }
 
     fn key(&self, repository: &Repository, pack: &PackTable, number: u16) -> FormatResult<SealKey> {

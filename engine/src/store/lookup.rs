@@ -4,6 +4,8 @@ mod gather;
 mod held;
 
 use super::error::{RepositoryError, Result};
+use super::load::PackTable;
+use super::parallel::{lock, parallel};
 use super::repository::Repository;
 use crate::format::id::ObjectId;
 use crate::format::index::{IndexRow, IndexedPack, ROW, Segment};
@@ -18,11 +20,30 @@ use std::sync::{Mutex, PoisonError, RwLock};
 #[derive(Default)]
 struct State {
     loaded: bool,
-    /// The segments there were when all packs were asked.
-    scanned: Option<BTreeSet<ObjectId>>,
+    /// The segments there were when packs were asked, and which packs that was.
+    scanned: Option<(BTreeSet<ObjectId>, Scan)>,
+    /// Packs that only a scan knows.
+    unspoken: HashSet<ObjectId>,
     /// Longest first.
     runs: Vec<Held>,
 }
+
+/// Which packs are asked themselves when the index does not know a chunk that must exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scan {
+    /// Those that no segment speaks of: nearly always enough.
+    Unspoken,
+    /// All: a segment may leave out chunks of a pack that it speaks of, or lie about them.
+    Every,
+}
+
+impl Scan {
+    /// From cheap to dear.
+    pub const STEPS: [Self; 2] = [Self::Unspoken, Self::Every];
+}
+
+/// Tables that a scan reads at the same time: mostly it waits for the store.
+const SCAN_THREADS: usize = 8;
 
 /// The index of a repository.
 #[derive(Default)]
@@ -59,11 +80,29 @@ impl Lookup {
         })
     }
 
+    /// Whether only a scan knows this pack: it may be what a killed run left, and nobody has read it yet.
+    pub fn is_unspoken(&self, pack: &ObjectId) -> bool {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).unspoken.contains(pack)
+    }
+
     /// Every pack that the index speaks of.
     pub fn packs(&self, repository: &Repository) -> Result<HashMap<ObjectId, IndexedPack>> {
-        self.with_runs(repository, |runs| {
+        let mut packs: HashMap<ObjectId, IndexedPack> = self.with_runs(repository, |runs| {
             runs.iter().flat_map(|held| (0..held.run.packs()).filter_map(|number| held.run.pack(number))).map(|pack| (pack.id, pack)).collect()
-        })
+        })?;
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        packs.retain(|pack, _| !state.unspoken.contains(pack));
+        Ok(packs)
+    }
+
+    /// How many chunks of a pack it has no row for.
+    pub fn left_out(&self, repository: &Repository, pack: &PackTable) -> Result<u64> {
+        let mut left_out = 0;
+        for (ordinal, chunk) in pack.table.chunks.iter().enumerate() {
+            let places = self.find(repository, &chunk.id.0)?;
+            left_out += u64::from(places.iter().all(|(found, number)| (found.id, found.kind, usize::from(*number)) != (pack.id, pack.kind, ordinal)));
+        }
+        Ok(left_out)
     }
 
     /// How many rows the index has in how many runs, and how many bytes their filters take.
@@ -82,7 +121,11 @@ impl Lookup {
         let mut gathered = Gathered::new(&repository.cache, segment.rows.len());
         gathered.segment(id, segment);
         let runs = gathered.finish(held);
-        self.state.write().unwrap_or_else(PoisonError::into_inner).runs = runs;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.runs = runs;
+        for pack in &segment.packs {
+            state.unspoken.remove(&pack.id);
+        }
         Ok(())
     }
 
@@ -92,46 +135,68 @@ impl Lookup {
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = State::default();
     }
 
-    /// The index did not know a chunk that must exist: reads the tables of all packs that no segment speaks of, and checks the
-    /// cached runs against the segments by reading these again. Done once for each state of the index, since a prune may move what is looked
-    /// for under our feet; `false` if it was done before.
-    pub fn scan(&self, repository: &Repository) -> Result<bool> {
+    /// The index did not know a chunk that must exist: reads the tables of packs, and checks the cached runs against the segments by reading
+    /// these again. Done once for each state of the index, since a prune may move what is looked for under our feet.
+    pub fn scan(&self, repository: &Repository, scan: Scan) -> Result<()> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         self.with_runs(repository, |_| ())?;
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let segments = repository.store.list(ObjectKind::Index)?;
         let names: BTreeSet<ObjectId> = segments.iter().map(|(id, _)| *id).collect();
-        if state.scanned.as_ref() == Some(&names) {
-            return Ok(false);
+        let done = |state: &State| state.scanned.as_ref().is_some_and(|(seen, done)| *seen == names && *done >= scan);
+        if done(&self.state.read().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(());
         }
-        let mut gathered = Gathered::unlisted(&repository.cache, rows_of(&segments));
-        let mut covered = HashSet::new();
+        let gathered = Mutex::new(Gathered::unlisted(&repository.cache, rows_of(&segments)));
+        let mut opened = match scan {
+            Scan::Unspoken => HashSet::new(),
+            Scan::Every => gather_tables(repository, &HashSet::new(), &gathered)?,
+        };
+        let mut spoken_of = HashSet::new();
         for (id, _) in segments {
-            if let Ok(segment) = read_segment(repository, id) {
-                covered.extend(segment.packs.iter().map(|pack| pack.id));
-                gathered.segment(id, &segment);
+            if let Ok(mut segment) = read_segment(repository, id) {
+                spoken_of.extend(segment.packs.iter().map(|pack| pack.id));
+                // Of a pack whose own table was read no hint is wanted.
+                segment.rows.retain(|row| !opened.contains(&segment.packs[row.pack as usize].id));
+                lock(&gathered).segment(id, &segment);
             }
         }
-        for (kind, object_kind) in [(PackKind::Meta, ObjectKind::MetaPack), (PackKind::Data, ObjectKind::DataPack)] {
-            for (id, length) in repository.store.list(object_kind)? {
-                let pack = IndexedPack { id, kind, length };
-                if covered.contains(&id) {
-                    continue;
-                }
-                if let Ok(table) = repository.loader.table(repository, &pack) {
-                    let row = |(ordinal, chunk): (usize, &crate::format::pack::ChunkRow)| IndexRow {
-                        prefix: *chunk.id.0.first_chunk().expect("sixteen bytes"),
-                        pack: 0,
-                        ordinal: ordinal as u16,
-                    };
-                    gathered.pack(pack, table.table.chunks.iter().enumerate().map(row));
-                }
-            }
+        if scan == Scan::Unspoken {
+            opened = gather_tables(repository, &spoken_of, &gathered)?;
         }
-        state.runs = gathered.finish(Vec::new());
-        state.scanned = Some(names);
-        Ok(true)
+        opened.retain(|pack| !spoken_of.contains(pack));
+        let runs = gathered.into_inner().unwrap_or_else(PoisonError::into_inner).finish(Vec::new());
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = State { loaded: true, scanned: Some((names, scan)), unspoken: opened, runs };
+        Ok(())
     }
+}
+
+/// Takes the rows of all packs but some from the packs' own tables; returns the packs whose tables could be read.
+fn gather_tables(repository: &Repository, but: &HashSet<ObjectId>, gathered: &Mutex<Gathered<'_>>) -> Result<HashSet<ObjectId>> {
+    let mut packs = Vec::new();
+    for (kind, object_kind) in [(PackKind::Meta, ObjectKind::MetaPack), (PackKind::Data, ObjectKind::DataPack)] {
+        let listed = repository.store.list(object_kind)?.into_iter().filter(|(id, _)| !but.contains(id));
+        packs.extend(listed.map(|(id, length)| IndexedPack { id, kind, length }));
+    }
+    let opened = Mutex::new(HashSet::new());
+    parallel(
+        SCAN_THREADS,
+        packs.len(),
+        || (),
+        |(), at| {
+            let pack = packs[at];
+            if let Ok(table) = repository.loader.table(repository, &pack) {
+                let row = |(ordinal, chunk): (usize, &crate::format::pack::ChunkRow)| IndexRow {
+                    prefix: *chunk.id.0.first_chunk().expect("sixteen bytes"),
+                    pack: 0,
+                    ordinal: ordinal as u16,
+                };
+                lock(gathered).pack(pack, table.table.chunks.iter().enumerate().map(row));
+                lock(&opened).insert(pack.id);
+            }
+            Ok(())
+        },
+    )?;
+    Ok(opened.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// How large an index is on this machine.

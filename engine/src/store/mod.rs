@@ -15,6 +15,7 @@ pub mod memory;
 pub(crate) mod needs;
 mod opening;
 mod own;
+pub(crate) mod parallel;
 pub(crate) mod post_check;
 pub mod protocol;
 pub mod remote;

@@ -41,6 +41,7 @@ const REGION: &str = "us-east-1";
 /// Objects in a bucket.
 pub struct RemoteStore {
     location: String,
+    bucket: String,
     operator: Operator,
     runtime: tokio::runtime::Runtime,
 }
@@ -86,11 +87,21 @@ impl RemoteStore {
         };
         let timeout = TimeoutLayer::new().with_timeout(CALL_TIMEOUT).with_io_timeout(PACK_TIMEOUT);
         let retry = RetryLayer::new().with_max_times(RETRIES).with_min_delay(PAUSE).with_jitter();
-        Ok(Self { location: shown, operator: operator.layer(timeout).layer(retry), runtime })
+        Ok(Self { location: shown, bucket: location.bucket.clone(), operator: operator.layer(timeout).layer(retry), runtime })
     }
 
     fn wait<T>(&self, object: impl ToString, call: impl Future<Output = opendal::Result<T>>) -> Result<T, StoreError> {
-        self.runtime.block_on(call).map_err(|error| translate(object, &error))
+        self.runtime.block_on(call).map_err(|error| if names_no_bucket(&error) { self.no_place() } else { translate(object, &error) })
+    }
+
+    /// The same for calls to which "not found" can only mean the bucket, in whatever words the service says it.
+    fn wait_for_place<T>(&self, object: impl ToString, call: impl Future<Output = opendal::Result<T>>) -> Result<T, StoreError> {
+        let answer = self.wait(object, call);
+        answer.map_err(|error| if error.kind == StoreErrorKind::Missing { self.no_place() } else { error })
+    }
+
+    fn no_place(&self) -> StoreError {
+        StoreError::new(StoreErrorKind::NoPlace, &self.location, format!("the bucket {} does not exist", self.bucket))
     }
 
     /// What the service says of an object; `None` if there is no such object.
@@ -103,13 +114,18 @@ impl RemoteStore {
     }
 }
 
+/// Whether a service says by the code of S3 that there is no such bucket.
+fn names_no_bucket(error: &opendal::Error) -> bool {
+    error.kind() == ErrorKind::ConfigInvalid && error.message().contains("NoSuchBucket")
+}
+
 impl Store for RemoteStore {
     fn location(&self) -> String {
         self.location.clone()
     }
 
     fn put(&self, name: &ObjectName, bytes: Vec<u8>) -> Result<(), StoreError> {
-        self.wait(name, self.operator.write(&name.path(), bytes)).map(drop)
+        self.wait_for_place(name, self.operator.write(&name.path(), bytes)).map(drop)
     }
 
     fn get(&self, name: &ObjectName) -> Result<Vec<u8>, StoreError> {
@@ -130,7 +146,7 @@ impl Store for RemoteStore {
 
     fn list(&self, kind: ObjectKind) -> Result<Vec<(ObjectId, u64)>, StoreError> {
         let folder = format!("{}/", kind.folder().trim_end_matches('/'));
-        let entries = self.wait(&folder, async { self.operator.list_with(&folder).recursive(true).await })?;
+        let entries = self.wait_for_place(&folder, async { self.operator.list_with(&folder).recursive(true).await })?;
         let mut found = Listing::default();
         for entry in entries.iter().filter(|entry| entry.metadata().mode() == EntryMode::FILE) {
             if let Some(name) = ObjectName::parse(entry.path()).filter(|name| name.kind == kind) {
@@ -160,7 +176,7 @@ impl Store for RemoteStore {
     }
 
     fn prepare(&self) -> Result<(), StoreError> {
-        let found = self.wait(&self.location, async { self.operator.list_with("").limit(1).await })?;
+        let found = self.wait_for_place(&self.location, async { self.operator.list_with("").limit(1).await })?;
         // Listings name the folder itself, where somebody made one.
         match found.iter().find(|entry| entry.path() != "/" && !entry.path().is_empty()) {
             Some(entry) if !ours(entry.path()) => {

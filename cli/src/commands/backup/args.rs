@@ -1,5 +1,6 @@
 //! The flags of `vault backup`.
 
+use crate::args::exclude::ExcludeArgs;
 use crate::args::filter::{size, time};
 use crate::units::duration;
 use std::ffi::OsString;
@@ -25,37 +26,8 @@ pub struct Args {
     #[arg(short = 'n', long)]
     pub dry_run: bool,
 
-    /// Leave out what fits the pattern (can be repeated)
-    #[arg(short, long, value_name = "PATTERN", help_heading = "What to leave out")]
-    pub exclude: Vec<OsString>,
-
-    /// The same, upper and lower case being equal (can be repeated)
-    #[arg(long, value_name = "PATTERN", help_heading = "What to leave out")]
-    pub iexclude: Vec<OsString>,
-
-    /// File with patterns to leave out, one a line; $VAR is expanded (can be repeated)
-    #[arg(long, value_name = "FILE", help_heading = "What to leave out")]
-    pub exclude_file: Vec<PathBuf>,
-
-    /// The same, upper and lower case being equal (can be repeated)
-    #[arg(long, value_name = "FILE", help_heading = "What to leave out")]
-    pub iexclude_file: Vec<PathBuf>,
-
-    /// Leave out folders that are marked as caches by a CACHEDIR.TAG
-    #[arg(long, help_heading = "What to leave out")]
-    pub exclude_caches: bool,
-
-    /// Leave out folders that hold a file of this name, with NAME:HEADER only if it begins so (can be repeated)
-    #[arg(long, value_name = "NAME[:HEADER]", help_heading = "What to leave out")]
-    pub exclude_if_present: Vec<OsString>,
-
-    /// Leave out files larger than this
-    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "What to leave out")]
-    pub exclude_larger_than: Option<u64>,
-
-    /// Stay on the file systems of the named paths
-    #[arg(short = 'x', long, help_heading = "What to leave out")]
-    pub one_file_system: bool,
+    #[command(flatten)]
+    pub leave_out: ExcludeArgs,
 
     /// File with paths to back up, one a line, globs and comments allowed; - is standard input (can be repeated)
     #[arg(long, value_name = "FILE")]

@@ -1,10 +1,9 @@
 //! What a backup reads: files and folders, standard input, or what a command prints.
 
 use super::args::Args;
-use crate::args::filter;
 use crate::complaint::{Complaint, shown};
 use crate::exit::Exit;
-use crate::patterns::{ListForm, PatternArgs, read_names};
+use crate::patterns::{ListForm, read_names};
 use crate::session::Session;
 use crate::settings::BackupTable;
 use std::ffi::{OsStr, OsString};
@@ -18,8 +17,7 @@ use std::time::Duration;
 use vault_engine::format::node::Time;
 use vault_engine::ops::monitor::Cancel;
 use vault_engine::ops::source::Source;
-use vault_engine::sources::files::exclude::Excludes;
-use vault_engine::sources::files::{FileSource, Mark, Options};
+use vault_engine::sources::files::{FileSource, Options};
 use vault_engine::sources::stream::StreamSource;
 
 /// How often to look whether a command is to be stopped.
@@ -68,7 +66,7 @@ impl Plan {
         if paths.is_empty() {
             return Err(nothing(&missing));
         }
-        Ok(Self::Files { options: Options { paths, ..options(args, table, session)? }, missing })
+        Ok(Self::Files { options: Options { paths, ..args.leave_out.options(table, &session.world)? }, missing })
     }
 
     /// Opens the source. `own` are our repository and cache, which exist by now; `at` is the time a stream gets.
@@ -132,42 +130,6 @@ fn nothing(missing: &[(PathBuf, String)]) -> Complaint {
             complaint
         }
     }
-}
-
-/// What to leave out: lists of command line and configuration file together; single values of the command line before those of the file.
-fn options(args: &Args, table: &BackupTable, session: &Session) -> Result<Options, Complaint> {
-    let world = &session.world;
-    let mut excludes = Excludes::default();
-    let os = |list: &[String]| list.iter().map(OsString::from).collect::<Vec<_>>();
-    PatternArgs { plain: &os(&table.exclude), ignoring_case: &os(&table.iexclude), files: &table.exclude_file, files_ignoring_case: &table.iexclude_file }
-        .add_to(&mut excludes, world)?;
-    PatternArgs { plain: &args.exclude, ignoring_case: &args.iexclude, files: &args.exclude_file, files_ignoring_case: &args.iexclude_file }
-        .add_to(&mut excludes, world)?;
-    let marks = os(&table.exclude_if_present).into_iter().chain(args.exclude_if_present.iter().cloned());
-    let marks = marks.map(|text| mark(&text)).collect::<Result<_, _>>()?;
-    let from_file = table.exclude_larger_than.as_deref().map(|text| in_table("exclude-larger-than", filter::size(text))).transpose()?;
-    Ok(Options {
-        excludes,
-        one_file_system: args.one_file_system || table.one_file_system,
-        exclude_caches: args.exclude_caches || table.exclude_caches,
-        exclude_if_present: marks,
-        exclude_larger_than: args.exclude_larger_than.or(from_file),
-        ..Options::default()
-    })
-}
-
-fn mark(text: &OsStr) -> Result<Mark, Complaint> {
-    Mark::parse(text.as_bytes()).ok_or_else(|| Complaint::usage(format!("--exclude-if-present {}: not the name of a file in a folder", shown(text.as_ref()))))
-}
-
-/// A value of the `[backup]` table that could not be read.
-pub fn in_table<T>(key: &str, result: Result<T, String>) -> Result<T, Complaint> {
-    result.map_err(|why| Complaint::usage(format!("the configuration file is wrong in backup.{key}")).since(why))
-}
-
-/// Says what is wrong with the lists and sizes of the `[backup]` table.
-pub fn check_table(table: &BackupTable, session: &Session) -> Result<(), Complaint> {
-    options(&Args::default(), table, session).map(drop)
 }
 
 /// A command whose output is backed up. Only if it ends well may the backup be committed.

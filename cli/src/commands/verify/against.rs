@@ -28,7 +28,8 @@ pub fn run(args: &Args, path: &Path, session: &Session) -> Result<Exit, Complain
     let repository = session.open_with(&settings)?;
     repository.require_contents()?;
     let (stored, folder) = args.filter.snapshot(&repository, selector, session)?;
-    let source = FileSource::new(Options { paths: vec![path.to_owned()], own: own(&settings)?, ..Options::default() })
+    let leave_out = args.leave_out.options(&settings.backup, &session.world)?;
+    let source = FileSource::new(Options { paths: vec![path.to_owned()], own: own(&settings)?, ..leave_out })
         .map_err(|error| Complaint::failed(format!("cannot compare with {}", shown(&error.path))).because(&error.error))?;
     let there = source.paths().into_iter().next().unwrap_or_default();
     let start = resolve(&repository, &stored, folder.as_deref().unwrap_or(&there)).map_err(damage_is_damage)?;
@@ -50,6 +51,9 @@ pub fn run(args: &Args, path: &Path, session: &Session) -> Result<Exit, Complain
         return Err(complaint);
     }
     let outcome = result.map_err(damage_is_damage)?;
+    if outcome.is_nothing() {
+        return Err(Complaint::usage(format!("nothing was compared: {} itself is left out", shown(path))));
+    }
     settle(tell_sums(&outcome, &stored.id.short(), duration, session), exit(&outcome))
 }
 
@@ -115,6 +119,7 @@ fn tell_sums(outcome: &AgainstOutcome, snapshot: &str, duration: Duration, sessi
         changed: Some(outcome.changed.0),
         missing: Some(outcome.missing.0),
         extra: Some(outcome.extra),
+        left_out: Some(outcome.left_out),
         unreadable: Some(outcome.unreadable),
         unexplained: Some(outcome.unexplained()),
         ..json::VerifySummary::default()
@@ -131,6 +136,9 @@ fn lines(outcome: &AgainstOutcome, snapshot: &str, duration: Duration) -> Vec<St
         format!("Missing:    {}", of(outcome.missing)),
         format!("Extra:      {} (newer, or left out of the backup)", outcome.extra),
     ];
+    if outcome.left_out > 0 {
+        lines.push(format!("Left out:   {}, not compared", count(outcome.left_out, "entry", "entries")));
+    }
     if outcome.unreadable > 0 {
         lines.push(format!("Unreadable: {}, listed above", outcome.unreadable));
     }

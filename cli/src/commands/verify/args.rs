@@ -1,5 +1,6 @@
 //! The arguments of `vault verify`, and which level they ask for.
 
+use crate::args::exclude::ExcludeArgs;
 use crate::args::filter::FilterArgs;
 use crate::complaint::Complaint;
 use crate::units;
@@ -45,9 +46,13 @@ pub struct Args {
     #[arg(long, help_heading = "Level", conflicts_with = "against")]
     pub restore: bool,
 
-    /// Compare a snapshot [default: latest] with the files it was made of. SNAPSHOT:FOLDER compares that folder, else what the snapshot has of PATH
+    /// Compare a snapshot [default: latest] with the files it was made of. SNAPSHOT:FOLDER compares that folder, else what the snapshot has of PATH.
+    /// What the backup left out by a flag is left out by the same flag here; what the configuration file leaves out of backups is left out, too
     #[arg(long, value_name = "PATH", help_heading = "Level")]
     pub against: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub leave_out: ExcludeArgs,
 
     #[command(flatten)]
     pub filter: FilterArgs,
@@ -90,6 +95,9 @@ impl Args {
     pub fn level(&self) -> Result<Level<'_>, Complaint> {
         if self.within.is_some() && !(self.ids.is_empty() && self.filter.is_empty()) {
             return Err(Complaint::usage("--within is a promise about every byte of the repository").hint("name no snapshots with it"));
+        }
+        if self.against.is_none() && !self.leave_out.is_empty() {
+            return Err(Complaint::usage("what to leave out (--exclude, -x and the like) is said of files: it needs --against PATH"));
         }
         Ok(if let Some(path) = &self.against {
             Level::Against(path)

@@ -125,6 +125,8 @@ pub struct Stats {
     pub total_uncompressed_size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compression_ratio: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parity_bytes: Option<u64>,
     pub packed_bytes: u64,
     pub unproved_bytes: u64,
     pub never_proved_bytes: u64,

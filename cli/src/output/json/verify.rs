@@ -106,6 +106,8 @@ pub struct VerifySummary {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extra: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unexplained: Option<u64>,

@@ -194,7 +194,7 @@ fn move_round(prune: &mut Prune<'_>, round: &[usize], total_bytes: u64) -> Resul
     numbers.sort_unstable();
     numbers.dedup();
     let is_going = |number: &u32| round.contains(&(*number as usize));
-    numbers.retain(|number| !is_going(number));
+    numbers.retain(|number| !is_going(number) && !prune.doubtful.contains(&prune.ground.packs[*number as usize].pack.id));
     if !numbers.is_empty() {
         for number in &numbers {
             let pack = &prune.ground.packs[*number as usize].pack;

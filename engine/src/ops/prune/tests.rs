@@ -1,5 +1,7 @@
 //! Prunes on a store in memory: what is needed stays, what is not goes, and a run that dies at any call is finished by the next.
 
+mod interrupted;
+
 use super::plan::{Limits, Needed, Use, new_packs, plan};
 use super::{PruneOptions, PruneOutcome, prune};
 use crate::format::control::sweep_kind;

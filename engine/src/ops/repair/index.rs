@@ -96,7 +96,7 @@ impl Survey {
     }
 }
 
-/// Whether every segment can be read and all of them speak of exactly the packs that are there.
+/// Whether every segment can be read, and all of them speak of exactly the packs that are there and of every chunk in them.
 pub(super) fn is_right(repository: &Repository, survey: &Survey) -> Result<bool> {
     let mut spoken_of = HashSet::new();
     for (id, _) in repository.store.list(ObjectKind::Index)? {
@@ -109,7 +109,18 @@ pub(super) fn is_right(repository: &Repository, survey: &Survey) -> Result<bool>
             Err(error) => return Err(error),
         }
     }
-    Ok(spoken_of.len() == survey.packs.len() && survey.packs.keys().all(|pack| spoken_of.contains(pack)))
+    if spoken_of.len() != survey.packs.len() || !survey.packs.keys().all(|pack| spoken_of.contains(pack)) {
+        return Ok(false);
+    }
+    repository.lookup.refresh();
+    for pack in survey.packs.values() {
+        match repository.loader.table(repository, pack) {
+            Ok(table) if repository.lookup.left_out(repository, &table)? > 0 => return Ok(false),
+            Err(error) if !error.is_gone() => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(true)
 }
 
 /// Puts segments for all packs, then takes the old ones away. Those that others put meanwhile stay.

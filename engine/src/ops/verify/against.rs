@@ -39,6 +39,8 @@ pub struct AgainstOutcome {
     pub missing: (u64, u64),
     /// Entries that the snapshot does not have, a directory counted once.
     pub extra: u64,
+    /// Entries of the source that it leaves out, a directory counted once; what the snapshot has of them was not compared.
+    pub left_out: u64,
     /// Entries of the source that could not be read; each was told as a problem.
     pub unreadable: u64,
     /// Directories and files of the snapshot of which the repository cannot read what is needed; each was told as a problem.
@@ -49,6 +51,11 @@ impl AgainstOutcome {
     /// Differences that no time explains, and entries that could not be compared.
     pub fn unexplained(&self) -> u64 {
         self.changed.1 + self.missing.1 + self.unreadable
+    }
+
+    /// Whether nothing was looked at, since the source left out even the path that it was made for.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self { left_out: self.left_out, ..Self::default() }
     }
 }
 
@@ -338,6 +345,7 @@ impl Visitor for Walker<'_, '_> {
     }
 
     fn skipped(&mut self, path: &[u8], _: Skipped) -> Walk<()> {
+        self.outcome.left_out += 1;
         self.pass_over(path)
     }
 }

@@ -11,9 +11,10 @@ use crate::ops::monitor::{Cancel, Monitor};
 use crate::ops::parallel::{lock, parallel};
 use crate::store::error::{RepositoryError, Result};
 use crate::store::load::{BadBlocks, PackTable, Place, pack_name};
+use crate::store::lookup::Scan;
 use crate::store::repository::Repository;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Chunks that one thread asks the index for at a time.
@@ -54,6 +55,8 @@ pub struct Ground<'a> {
     /// Blocks that cannot be opened.
     pub bad: Mutex<BadBlocks>,
     contradictions: AtomicU64,
+    /// Something was found only by reading the tables of packs that the index speaks of.
+    leaves_out: AtomicBool,
 }
 
 impl<'a> Ground<'a> {
@@ -61,8 +64,8 @@ impl<'a> Ground<'a> {
     pub fn list(repository: &'a Repository, threads: usize, report: &'a Report, monitor: &'a dyn Monitor, cancel: &'a Cancel) -> Result<Self> {
         let present = listed(repository)?;
         let (relied, bad) = (Mutex::default(), Mutex::default());
-        let contradictions = AtomicU64::new(0);
-        Ok(Self { repository, threads, report, monitor, cancel, present, relied, bad, contradictions })
+        let (contradictions, leaves_out) = Default::default();
+        Ok(Self { repository, threads, report, monitor, cancel, present, relied, bad, contradictions, leaves_out })
     }
 
     /// Whether there are other packs by now than there were in the beginning.
@@ -146,9 +149,12 @@ impl<'a> Ground<'a> {
             return Ok(Ok(place));
         }
         // The index does not lead to it. Perhaps the packs' tables do.
-        self.repository.lookup.scan(self.repository)?;
-        if let Some(place) = self.find(kind, name, &mut why)? {
-            return Ok(Ok(place));
+        for scan in Scan::STEPS {
+            self.repository.lookup.scan(self.repository, scan)?;
+            if let Some(place) = self.find(kind, name, &mut why)? {
+                self.leaves_out.fetch_or(scan == Scan::Every, Ordering::Relaxed);
+                return Ok(Ok(place));
+            }
         }
         let short = crate::format::id::hex(&name[..8]);
         Ok(Err(match (why, kind) {
@@ -270,6 +276,9 @@ impl<'a> Ground<'a> {
             if count > 0 {
                 self.report.note(&folder, &format!("{count} {what}; it is only a hint"));
             }
+        }
+        if self.leaves_out.load(Ordering::Relaxed) {
+            self.report.note(&folder, &"it leaves out chunks of packs that it speaks of; it is only a hint");
         }
         if all {
             let relied = self.relied();

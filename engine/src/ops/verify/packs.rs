@@ -233,12 +233,7 @@ pub fn tables(ground: &Ground<'_>) -> Result<()> {
                 Err(error) if error.concerns_one_object() => return Ok(()),
                 Err(error) => return Err(error),
             };
-            for (ordinal, chunk) in table.table.chunks.iter().enumerate() {
-                let places = repository.lookup.find(repository, &chunk.id.0)?;
-                if places.iter().all(|(found, number)| found.id != pack.id || usize::from(*number) != ordinal) {
-                    unknown.fetch_add(1, Ordering::Relaxed);
-                }
-            }
+            unknown.fetch_add(repository.lookup.left_out(repository, &table)?, Ordering::Relaxed);
             Ok(())
         },
     )?;

@@ -1,6 +1,6 @@
 //! Does numbered pieces of work on a few threads that may wait for stores and files (rayon's must not).
 
-use crate::store::error::Result;
+use super::error::Result;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
