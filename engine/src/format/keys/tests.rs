@@ -1,3 +1,5 @@
+//! What keys of each role do and do not open.
+
 use super::*;
 use crate::format::seal::{Cipher, Sealed};
 use crate::format::slot::Secret;
