@@ -185,11 +185,10 @@ def combine(ss_m, ss_x, ct_x, pk_x):
     return hashlib.sha3_256(ss_m + ss_x + ct_x + pk_x + b"\\.//^\\").digest()
 
 
-def encapsulate(pk, eseed, ct_x=None):
-    """The shared key and the ciphertext. `ct_x` stands in for the point that a writer makes from `eseed`; it must be one of small order."""
+def encapsulate(pk, eseed, point=None):
+    """The shared key and the ciphertext. `point` stands in for what X25519 gives: ct_X and ss_X of a writer who does not follow the draft."""
     ss_m, ct_m = ml_kem_encapsulate(pk[:1184], eseed[:32])
-    ss_x = x25519(eseed[32:], pk[1184:]) if ct_x is None else bytes(32)
-    ct_x = x25519(eseed[32:], BASE) if ct_x is None else ct_x
+    ct_x, ss_x = point or (x25519(eseed[32:], BASE), x25519(eseed[32:], pk[1184:]))
     return combine(ss_m, ss_x, ct_x, pk[1184:]), ct_m + ct_x
 
 
