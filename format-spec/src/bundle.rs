@@ -156,7 +156,7 @@ impl Bundle {
     }
 
     fn none<T>(&self, what: &str) -> Result<T> {
-        fail(Rule::NoKey, format!("no key for {what}: this is {}", self.role.words()))
+        fail(Rule::NoKey, format!("role {} has no key for {what}", self.role.number()))
     }
 }
 
