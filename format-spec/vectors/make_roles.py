@@ -61,9 +61,9 @@ def slots(vec, flip, REPO, OTHER, ROOTS, COMMON):
     common = dict(out_repository=REPO, out_label="first", out_made="1700000000.000000005", out_host="lupine")
     words = {OWNER: "owner", BACKUP: "backup", PRUNE: "prune"}
 
-    def s(role, name, about, expect, change={}, roots=ROOTS, kind=2, secret=key, stated=None):
+    def s(role, name, about, expect, change={}, roots=ROOTS, kind=2, secret=key):
         body = slot(REPO, roots, secret, kind=kind, bundle=bundle(role, roots, change))
-        vec("slots", f"role-{words[role]}{name}", about, "slot", expect, body, secret=secret, **({**common, "out_kind": kind, **outputs(role, roots)} if expect == "ok" else {}))
+        vec("slots", f"role-{words[role]}{name}", about, "slot", expect, body, secret=secret, **({**common, "out_kind": kind, **outputs(role, roots, change)} if expect == "ok" else {}))
 
     many = ROOTS + [H(u32(i)) for i in range(254)]
     for role, word in ((BACKUP, "backup"), (PRUNE, "prune")):
@@ -88,6 +88,8 @@ def slots(vec, flip, REPO, OTHER, ROOTS, COMMON):
     for k in (10, 11):
         s(BACKUP, f"-public-{k}-1215", "a public key of 1,215 bytes", "wrong-type", {k: public(ROOTS, 1, 1)[:-1]})
         s(BACKUP, f"-public-{k}-1217", "a public key of 1,217 bytes", "wrong-type", {k: public(ROOTS, 1, 1) + b"\0"})
+    # FIPS 203 wants that checked by who encapsulates; reading a slot does not.
+    s(BACKUP, "-public-modulus", "a public key with a number that is not below 3,329", "ok", {10: b"\xff" * 3 + public(ROOTS, 1, 1)[3:]})
     for role in words:
         for k in range(2, 14):
             if k not in KEYS_OF[role]:

@@ -49,11 +49,12 @@ def bundle(role, roots, change={}):
 NAMES = {2: "roots", 3: "control", 4: "confirm", 5: "hedge", 6: "name-tree", 7: "split", 8: "name-data", 9: "chunker", 10: "public-data", 11: "public-tree", 12: "wrap-tree", 13: "own"}
 
 
-def outputs(role, roots):
+def outputs(role, roots, change={}):
     """What the operation `slot` gives of a bundle."""
     out = {"out_role": role}
-    for key in KEYS_OF[role]:
-        value = everything(roots)[key]
+    for key, value in {**everything(roots), **change}.items():
+        if key not in KEYS_OF[role]:
+            continue
         value = b"".join(value) if isinstance(value, list) else H(value) if key in (10, 11) else value
         out["out_" + NAMES[key].replace("-", "_")] = value
     return out
