@@ -5,6 +5,8 @@ use crate::fault::{Fault, Result, Rule, fail};
 use crate::keys::{Bytes16, Bytes32, Class, Keys, Purpose, Wrapped, h, kh, le, part};
 use crate::parity::Shards;
 use crate::seal;
+use std::cell::RefCell;
+use std::collections::HashMap;
 
 /// The longest pack.
 pub const MAX_LEN: u64 = 256 << 20;
@@ -98,6 +100,8 @@ pub struct Pack {
     pub chunks: Vec<Chunk>,
     /// What was wrong at the end that was not used.
     pub problems: Vec<Fault>,
+    /// Keys that were opened, or not: with algorithm 1 that takes a millisecond, and a pack may have 65,535 blocks.
+    opened: RefCell<HashMap<u16, Result<Bytes32>>>,
 }
 
 fn head(bytes: &[u8], magic: [u8; 8], length: u64, class: Class, id: &Bytes16) -> Result<Head> {
@@ -185,17 +189,19 @@ impl Pack {
     }
 
     /// Opens a block and returns its plaintext; the chunks' names are not yet compared.
+    /// Keys are opened once: `keys` and `id` are those that the pack was opened with.
     pub fn block(&self, source: &dyn Source, number: usize, keys: &dyn Keys, id: &Bytes16) -> Result<Vec<u8>> {
         let Some(block) = self.blocks.get(number) else {
             return fail(Rule::Missing, "no such block");
         };
-        let Some(key) = self.keys.get(usize::from(block.key)) else {
+        let Some(wrapped) = self.keys.get(usize::from(block.key)) else {
             return fail(Rule::BadStructure, "no such wrapped key");
         };
         if block.method > 1 {
             return fail(Rule::Unsupported, format!("method {}", block.method));
         }
-        let key = Wrapped::parse(key)?.open(keys, id)?;
+        let mut opened = self.opened.borrow_mut();
+        let key = opened.entry(block.key).or_insert_with(|| Wrapped::parse(wrapped)?.open(keys, id)).clone()?;
         let sealed = source.range(block.offset, u64::from(block.sealed))?;
         let mut extra = vec![block.method];
         extra.extend_from_slice(&block.plain.to_le_bytes());
@@ -270,7 +276,7 @@ fn table(source: &dyn Source, head: &Head, class: Class, keys: &dyn Keys, id: &B
         return fail(Rule::BadStructure, "a pack without blocks");
     }
     let blocks = blocks(block_rows, &chunks, keys.len(), head.table_offset)?;
-    Ok(Pack { class, session, keys, blocks, chunks, problems: Vec::new() })
+    Ok(Pack { class, session, keys, blocks, chunks, problems: Vec::new(), opened: RefCell::default() })
 }
 
 fn blocks(rows: &[u8], chunks: &[Chunk], keys: usize, table_offset: u64) -> Result<Vec<Block>> {

@@ -331,16 +331,17 @@ impl Repository {
         Ok((listed, faults))
     }
 
-    /// Snapshots that are not there any more, from what their forget records keep of them. What they need may be swept.
-    fn gone(&self, there: &[Listed]) -> Result<Vec<Listed>> {
+    /// Snapshots that a prefix calls and that are not there any more, from what their forget records keep of them.
+    /// What they need may be swept.
+    fn gone(&self, call: &str, there: &[Listed]) -> Result<Vec<Listed>> {
         let mut gone: Vec<Listed> = Vec::new();
-        for (forget, _) in self.forgets()?.0 {
-            let name = forget.snapshot;
-            if there.iter().chain(&gone).any(|listed| listed.name == name) {
+        for object in self.store.list(Place::Forget)? {
+            let Ok(record) = self.control(Place::Forget, &object, &[control::FORGET]) else { continue };
+            let Ok(Forget { snapshot: name, .. }) = Forget::parse(&record) else { continue };
+            if !hex(&name).starts_with(call) || there.iter().chain(&gone).any(|listed| listed.name == name) {
                 continue;
             }
-            let record = forget.kept(&self.keys, &self.id);
-            if let Some(Ok(snapshot)) = record.map(|record| Snapshot::parse(&record)) {
+            if let Some(Ok(snapshot)) = Forget::kept(&record, &self.keys, &self.id)?.map(|record| Snapshot::parse(&record)) {
                 gone.push(Listed { name, snapshot, confirmed: false, forgotten: true });
             }
         }
@@ -364,7 +365,7 @@ impl Repository {
             let wanted = good.or(there().next_back());
             return wanted.cloned().ok_or(Fault::new(Rule::Missing, "no snapshot can be read"));
         }
-        let gone = self.gone(&listed)?;
+        let gone = self.gone(call, &listed)?;
         let mut matching = listed.into_iter().chain(gone).filter(|listed| hex(&listed.name).starts_with(call));
         match (matching.next(), matching.next()) {
             (Some(listed), None) => Ok(listed),

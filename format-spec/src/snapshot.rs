@@ -214,30 +214,33 @@ pub struct Forget {
     pub time: Time,
     /// The snapshot that replaces it.
     pub replacement: Option<Bytes32>,
-    record: Option<Vec<u8>>,
-    object: Option<Vec<u8>>,
 }
 
 impl Forget {
     /// Reads a forget record.
     pub fn parse(record: &[u8]) -> Result<Forget> {
         let map = cbor::decode(record)?.map(&[])?;
+        // What is kept may be long and is not kept in memory; its types count.
+        map.get(6).map(Item::bytes).transpose()?;
         map.get(7).map(Item::fixed::<16>).transpose()?;
+        map.get(8).map(Item::bytes).transpose()?;
         Ok(Forget {
             snapshot: map.need(1)?.fixed()?,
             writer: map.need(2)?.text()?.to_owned(),
             sequence: map.need(3)?.unsigned()?,
             time: map.need(4)?.time()?,
             replacement: optional32(map, 5)?,
-            record: map.get(6).map(Item::bytes).transpose()?.map(<[u8]>::to_vec),
-            object: map.get(8).map(Item::bytes).transpose()?.map(<[u8]>::to_vec),
         })
     }
 
-    /// The record from which the snapshot can be put again, if there is one: that of the object if it is the snapshot's and opens, else key 6.
-    pub fn kept(&self, keys: &dyn Keys, id: &Bytes16) -> Option<Vec<u8>> {
-        let object = self.object.as_ref().filter(|object| h(object) == self.snapshot);
+    /// Out of a forget record: the record from which the snapshot can be put again, if there is one; that of key 8 if it is
+    /// the snapshot's object and opens, else key 6.
+    pub fn kept(record: &[u8], keys: &dyn Keys, id: &Bytes16) -> Result<Option<Vec<u8>>> {
+        let forget = Forget::parse(record)?;
+        let map = cbor::decode(record)?.map(&[])?;
+        let object = map.get(8).map(Item::bytes).transpose()?.filter(|object| h(object) == forget.snapshot);
         let opened = object.and_then(|object| control::open(object, &[control::SNAPSHOT], keys, id).ok());
-        opened.or_else(|| self.record.clone())
+        let plain = map.get(6).map(Item::bytes).transpose()?;
+        Ok(opened.or_else(|| plain.map(<[u8]>::to_vec)))
     }
 }

@@ -112,7 +112,7 @@ pub fn run(v: &Vector) -> Result<Outputs> {
             ])
         }
         "forget-kept" => {
-            let kept = Forget::parse(&v.input)?.kept(&v.roots()?, &v.id()?);
+            let kept = Forget::kept(&v.input, &v.roots()?, &v.id()?)?;
             Ok(vec![("record", kept.map_or("-".to_owned(), |record| hex(&record)))])
         }
         "index" => {

@@ -252,6 +252,34 @@ fn a_backup_role_opens_no_snapshot_and_no_block() {
     assert!(counts.blocks >= 8);
 }
 
+#[test]
+fn the_program_says_what_a_key_can_and_cannot_do() {
+    let run = |role: &str, words: &[&str]| {
+        let key = of_roles().join(format!("{role}.txt"));
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_vault-rescue"));
+        let output = command.arg("--repo").arg(of_roles().join("repo")).arg("--key-file").arg(key).args(words).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let target = std::env::temp_dir().join(format!("vault-rescue-{}-never", std::process::id()));
+    let extract = ["extract", "latest", target.to_str().unwrap()];
+    assert_eq!(run("owner", &["list"]).2, "");
+    for (role, words, code, said) in [
+        ("backup", &["list"][..], 1, "it can restore nothing"),
+        ("backup", &["ls", "latest"], 1, "no key for snapshots and trees"),
+        ("backup", &["check"], 0, "does not open 10 snapshots and blocks"),
+        ("backup", &extract, 1, "no key for snapshots and trees"),
+        ("prune", &["list"], 0, "it can list everything and restore nothing"),
+        ("prune", &["check"], 0, "does not open 5 snapshots and blocks"),
+        ("prune", &extract, 1, "no key for contents"),
+    ] {
+        let (status, _, text) = run(role, words);
+        assert_eq!(status, Some(code), "{role} {words:?}: {text}");
+        assert!(text.contains(said), "{role} {words:?}: {text}");
+    }
+    assert!(!target.exists());
+}
+
 /// A role's check still compares every hash, so damage is no matter of what it can open.
 #[test]
 fn a_role_notices_every_changed_object() {
