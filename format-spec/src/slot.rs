@@ -1,6 +1,6 @@
 //! Chapter 7: key slots, and secrets as text.
 
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, Role};
 use crate::cbor::{self, Map, Time};
 use crate::fault::{Fault, Result, Rule, fail};
 use crate::keys::{Bytes16, Bytes32, Keys, Purpose, dk, kx, same};
@@ -71,6 +71,8 @@ pub struct Label {
     pub made: Time,
     /// Where it was made.
     pub host: String,
+    /// What it says the role of the bundle is. Who has the control keys can have written it.
+    pub role: Role,
 }
 
 fn cost(kdf: Map<'_>, kind: u64) -> Result<Option<Cost>> {
@@ -191,7 +193,17 @@ impl Slot {
         let key = keys.held(Purpose::Control, self.label_epoch)?;
         let message = seal::open(&key, 1, 5, &self.id, &self.label_extra, &self.label)?;
         let map = cbor::decode(&message)?.map(&[])?;
-        Ok(Label { text: map.need(1)?.text()?.to_owned(), made: map.need(2)?.time()?, host: map.need(3)?.text()?.to_owned() })
+        let role = match map.get(4) {
+            None => Role::Owner,
+            Some(item) => match item.unsigned()? {
+                0 => return fail(Rule::WrongType, "a label of role 0, which would be absent"),
+                1 => Role::Backup,
+                2 => Role::Prune,
+                other => return fail(Rule::Unsupported, format!("a label of role {other}")),
+            },
+        };
+        let (text, host) = (map.need(1)?.text()?.to_owned(), map.need(3)?.text()?.to_owned());
+        Ok(Label { text, made: map.need(2)?.time()?, host, role })
     }
 }
 

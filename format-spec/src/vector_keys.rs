@@ -79,6 +79,7 @@ pub fn slot(v: &Vector) -> Result<Outputs> {
         ("label", label.text),
         ("made", label.made.to_string()),
         ("host", label.host),
+        ("label-role", label.role.number().to_string()),
     ];
     let lists =
         [("roots", bundle.all()), ("control", &bundle.control), ("confirm", &bundle.confirm), ("wrap-tree", &bundle.wrap_tree)];

@@ -195,7 +195,7 @@ def chapter_seal():
 
 def chapter_slots():
     pw = "pässword".encode()
-    out = dict(out_repository=REPO, out_role=0, out_roots=b"".join(ROOTS), out_label="first", out_made="1700000000.000000005", out_host="lupine")
+    out = dict(out_repository=REPO, out_role=0, out_label_role=0, out_roots=b"".join(ROOTS), out_label="first", out_made="1700000000.000000005", out_host="lupine")
     good = slot(REPO, ROOTS, pw)
     s = lambda name, about, expect, body, secret=pw, **o: vec("slots", name, about, "slot", expect, body, secret=secret, **o)
     s("password", "a password slot", "ok", good, out_kind=1, **out)

@@ -102,7 +102,7 @@ put("forget", control(ROOTS, REPO, 18, cbor({1: third, 2: "client 0a1b2c", 3: 2,
 put("config", control(ROOTS, REPO, 16, cbor({1: REPO, 2: 1, 3: [1, 0], 4: [], 5: [], 6: 1, 7: 1, 8: 0, 9: 1 << 24, 10: 1}), epoch=1))
 for role, word in ((OWNER, "owner"), (BACKUP, "backup"), (PRUNE, "prune")):
     secret = H(word.encode())
-    put("keys", slot(REPO, ROOTS, secret, kind=2, bundle=bundle(role, ROOTS)), ["keys2"])
+    put("keys", slot(REPO, ROOTS, secret, kind=2, bundle=bundle(role, ROOTS), label=label(role)), ["keys2"])
     with open(f"{top}/{word}.txt", "w") as f:
         f.write(bech32m("vaultkey", secret) + "\n")
 for name, text in (("listing.txt", saved), ("forgotten.txt", lines), ("hashes.txt", hashes)):

@@ -61,8 +61,8 @@ def slots(vec, flip, REPO, OTHER, ROOTS, COMMON):
     common = dict(out_repository=REPO, out_label="first", out_made="1700000000.000000005", out_host="lupine")
     words = {OWNER: "owner", BACKUP: "backup", PRUNE: "prune"}
 
-    def s(role, name, about, expect, change={}, roots=ROOTS, kind=2, secret=key):
-        body = slot(REPO, roots, secret, kind=kind, bundle=bundle(role, roots, change))
+    def s(role, name, about, expect, change={}, roots=ROOTS, kind=2, secret=key, **said):
+        body = slot(REPO, roots, secret, kind=kind, bundle=bundle(role, roots, change), label=label(role, **said))
         vec("slots", f"role-{words[role]}{name}", about, "slot", expect, body, secret=secret, **({**common, "out_kind": kind, **outputs(role, roots, change)} if expect == "ok" else {}))
 
     many = ROOTS + [H(u32(i)) for i in range(254)]
@@ -85,6 +85,9 @@ def slots(vec, flip, REPO, OTHER, ROOTS, COMMON):
         s(role, "-hedge-array", "an array where one key should be", "wrong-type", {5: [bytes(32)]})
         for k in sorted(KEYS_OF[role]):
             s(role, f"-without-{k}", f"no key {k} ({NAMES[k]})", "bad-structure", {k: None})
+    s(OWNER, "-label-0", "a label that says role 0, which would be absent", "wrong-type", k4=0)
+    s(PRUNE, "-label-3", "a label that says an unknown role", "unsupported", k4=3)
+    s(PRUNE, "-label-text", "a label whose role is text", "wrong-type", k4="prune")
     for k in (10, 11):
         s(BACKUP, f"-public-{k}-1215", "a public key of 1,215 bytes", "wrong-type", {k: public(ROOTS, 1, 1)[:-1]})
         s(BACKUP, f"-public-{k}-1217", "a public key of 1,217 bytes", "wrong-type", {k: public(ROOTS, 1, 1) + b"\0"})
@@ -189,7 +192,7 @@ def packs(vec, flip, REPO, OTHER, ROOTS, COMMON):
 def repositories(vec, flip, REPO, OTHER, ROOTS, COMMON):
     secrets = {role: H(b"the key file of role %d" % role) for role in (OWNER, BACKUP, PRUNE)}
     named = lambda folder, data: (folder + "/" + H(data).hex(), data)
-    key = lambda role, roots=ROOTS, secret=None: named("keys", slot(REPO, roots, secret or secrets[role], kind=2, bundle=bundle(role, roots)))
+    key = lambda role, roots=ROOTS, secret=None: named("keys", slot(REPO, roots, secret or secrets[role], kind=2, bundle=bundle(role, roots), label=label(role)))
     record = {1: REPO, 2: 1, 3: [1, 0], 4: [], 5: [], 6: 1, 7: 1, 8: 0, 9: 1 << 24, 10: 1}
     config = named("config", control(ROOTS, REPO, 16, cbor(record), epoch=1))
 

@@ -46,12 +46,18 @@ def bundle(role, roots, change={}):
     return {key: value for key, value in keys.items() if value is not None}
 
 
+def label(role, **more):
+    """A label; an owner's does not say so."""
+    m = {1: "first", 2: [1700000000, 5], 3: "lupine", 4: role or None, **{int(k[1:]): v for k, v in more.items()}}
+    return {k: v for k, v in m.items() if v is not None}
+
+
 NAMES = {2: "roots", 3: "control", 4: "confirm", 5: "hedge", 6: "name-tree", 7: "split", 8: "name-data", 9: "chunker", 10: "public-data", 11: "public-tree", 12: "wrap-tree", 13: "own"}
 
 
 def outputs(role, roots, change={}):
     """What the operation `slot` gives of a bundle."""
-    out = {"out_role": role}
+    out = {"out_role": role, "out_label_role": role}
     for key, value in {**everything(roots), **change}.items():
         if key not in KEYS_OF[role]:
             continue
