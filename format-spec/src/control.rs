@@ -1,7 +1,7 @@
 //! Chapter 8: the envelope of control objects.
 
 use crate::fault::{Result, Rule, fail};
-use crate::keys::{Bytes16, Class, Roots, Wrapped, le, part};
+use crate::keys::{Bytes16, Class, Keys, Purpose, Wrapped, le, part};
 use crate::seal;
 
 /// The longest control object, plain and stored.
@@ -29,7 +29,7 @@ pub fn padme(length: u64) -> Option<u64> {
 }
 
 /// Opens a control object of one of the kinds that its place allows and returns its record.
-pub fn open(bytes: &[u8], kinds: &[u8], roots: &Roots, id: &Bytes16) -> Result<Vec<u8>> {
+pub fn open(bytes: &[u8], kinds: &[u8], keys: &dyn Keys, id: &Bytes16) -> Result<Vec<u8>> {
     if bytes.len() as u64 > MAX_LEN {
         return fail(Rule::TooLarge, "a control object above 64 MiB");
     }
@@ -68,12 +68,12 @@ pub fn open(bytes: &[u8], kinds: &[u8], roots: &Roots, id: &Bytes16) -> Result<V
         if wrapped.epoch != epoch {
             return fail(Rule::BadStructure, "a snapshot's epochs differ");
         }
-        wrapped.open(roots, id)?
+        wrapped.open(keys, id)?
     } else {
         if length != 0 {
             return fail(Rule::BadStructure, "a wrapped key where there should be none");
         }
-        roots.of_epoch("control", epoch)?
+        keys.held(Purpose::Control, epoch)?
     };
     let message = seal::open(&key, cipher, kind, id, extra, sealed)?;
     unpad(&message, method)

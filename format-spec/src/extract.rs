@@ -48,6 +48,7 @@ struct Extraction<'a> {
 
 /// Restores everything below a snapshot's root into `target`, which must be empty or not be there yet.
 pub fn extract(repository: &mut Repository, root: &Bytes32, target: &Path, report: &mut dyn FnMut(Fault)) -> Result<()> {
+    repository.require(Class::Data)?;
     let io = |error: std::io::Error| Fault::new(Rule::Io, error.to_string()).of(&target.to_string_lossy());
     std::fs::create_dir_all(target).map_err(io)?;
     if std::fs::read_dir(target).map_err(io)?.next().is_some() {

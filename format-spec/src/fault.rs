@@ -27,8 +27,10 @@ pub enum Rule {
     BadStructure,
     /// A number that this reader does not know.
     Unsupported,
-    /// An epoch for which there is no root key.
+    /// An epoch for which there is no key.
     UnknownEpoch,
+    /// The role of the slot has no key for that: nothing is wrong with the object.
+    NoKey,
     /// Something needed is not in the repository.
     Missing,
     /// The machine failed, not the format.
@@ -51,12 +53,13 @@ impl Rule {
             Rule::BadStructure => "bad-structure",
             Rule::Unsupported => "unsupported",
             Rule::UnknownEpoch => "unknown-epoch",
+            Rule::NoKey => "no-key",
             Rule::Missing => "missing",
             Rule::Io => "io",
         }
     }
 
-    /// The rule that a vector's expectation word names.
+    /// The rule that a vector's expectation word names; what a key cannot open and what a machine cannot do are no vector's.
     pub fn from_word(word: &str) -> Option<Rule> {
         let all = [
             Rule::Truncated,

@@ -1,7 +1,8 @@
-//! Chapters 1, 3 and 5: hashes, root keys, and keys that travel wrapped.
+//! Chapters 1, 3 and 5: hashes, root keys and what follows from them.
 
 use crate::fault::{Result, Rule, fail};
-use crate::seal;
+
+pub use crate::wrapped::Wrapped;
 
 /// A name, a key or a hash.
 pub type Bytes32 = [u8; 32];
@@ -118,6 +119,57 @@ impl Class {
     }
 }
 
+/// What keys there are for, as their contexts say, and whether one of them is of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Tables of packs, and control objects but snapshots.
+    Control,
+    /// Confirmations.
+    Confirm,
+    /// Session keys of data.
+    WrapData,
+    /// Session keys of trees.
+    WrapTree,
+}
+
+impl Purpose {
+    /// Its words in the context.
+    pub fn words(self) -> &'static str {
+        match self {
+            Purpose::Control => "control",
+            Purpose::Confirm => "confirm",
+            Purpose::WrapData => "wrap data",
+            Purpose::WrapTree => "wrap tree",
+        }
+    }
+}
+
+/// The keys that somebody holds: the root keys, or what a role has of what follows from them.
+pub trait Keys {
+    /// The number of epochs.
+    fn epochs(&self) -> u32;
+
+    /// A key of an epoch; `NoKey` if this role has none for that purpose.
+    fn held(&self, purpose: Purpose, epoch: u32) -> Result<Bytes32>;
+
+    /// The key that names chunks of a class; `NoKey` likewise.
+    fn name_key(&self, class: Class) -> Result<Bytes32>;
+}
+
+impl Keys for Roots {
+    fn epochs(&self) -> u32 {
+        self.all.len() as u32
+    }
+
+    fn held(&self, purpose: Purpose, epoch: u32) -> Result<Bytes32> {
+        self.of_epoch(purpose.words(), epoch)
+    }
+
+    fn name_key(&self, class: Class) -> Result<Bytes32> {
+        Ok(self.naming(class))
+    }
+}
+
 /// The root keys of a repository.
 pub struct Roots {
     first: Bytes32,
@@ -147,7 +199,7 @@ impl Roots {
     pub fn of_epoch(&self, purpose: &str, epoch: u32) -> Result<Bytes32> {
         match self.all.get(epoch as usize) {
             Some(root) => Ok(dk(&format!("vault v1 {purpose}"), root)),
-            None => fail(Rule::UnknownEpoch, format!("no root key for epoch {epoch}: the keys were rotated")),
+            None => fail(Rule::UnknownEpoch, format!("no key for epoch {epoch}: the keys were rotated")),
         }
     }
 
@@ -160,72 +212,27 @@ impl Roots {
     }
 }
 
-/// A wrapped key of algorithm 0, not yet opened.
-pub struct Wrapped {
-    /// Its class.
-    pub class: Class,
-    /// The epoch of the root key that wraps it.
-    pub epoch: u32,
-    /// The session that made the key.
-    pub session: Bytes16,
-    commitment: Bytes32,
-    fixed: [u8; 56],
-    sealed: [u8; 72],
-}
-
-/// Length of a wrapped key of algorithm 0.
-pub const WRAPPED_LEN: usize = 128;
-
-impl Wrapped {
-    /// Reads the record.
-    pub fn parse(bytes: &[u8]) -> Result<Wrapped> {
-        let Some(algorithm) = bytes.first() else {
-            return fail(Rule::Truncated, "an empty wrapped key");
-        };
-        if *algorithm != 0 {
-            return fail(Rule::Unsupported, format!("wrapped key of algorithm {algorithm}"));
-        }
-        if bytes.len() < WRAPPED_LEN {
-            return fail(Rule::Truncated, "a wrapped key is shorter than 128 bytes");
-        }
-        if bytes.len() > WRAPPED_LEN {
-            return fail(Rule::BadStructure, "a wrapped key is longer than 128 bytes");
-        }
-        let Some(class) = Class::from_number(bytes[1]) else {
-            return fail(Rule::BadStructure, format!("wrapped key of class {}", bytes[1]));
-        };
-        if le(bytes, 2, 2) != 0 {
-            return fail(Rule::BadStructure, "a wrapped key's reserved field is not zero");
-        }
-        Ok(Wrapped {
-            class,
-            epoch: le(bytes, 4, 4) as u32,
-            session: part(bytes, 8)?,
-            commitment: part(bytes, 24)?,
-            fixed: part(bytes, 0)?,
-            sealed: part(bytes, 56)?,
-        })
-    }
-
-    /// Opens the key.
-    pub fn open(&self, roots: &Roots, id: &Bytes16) -> Result<Bytes32> {
-        let purpose = match self.class {
-            Class::Data => "wrap data",
-            Class::Tree => "wrap tree",
-        };
-        let wrap = roots.of_epoch(purpose, self.epoch)?;
-        let (kek, commitment) = kx(&wrap, &[&[self.class.number()], &self.session]);
-        if !same(&commitment, &self.commitment) {
-            return fail(Rule::WrongKey, "a wrapped key's commitment differs");
-        }
-        let message = seal::open(&kek, 1, 6, id, &self.fixed, &self.sealed)?;
-        part(&message, 0)
-    }
-}
-
 /// How a writer makes a session key (`random` and `session` are drawn by it).
 pub fn session_key(roots: &Roots, epoch: u32, random: &Bytes32, host: &str, session: &Bytes16, class: Class) -> Result<Bytes32> {
     let hedge = roots.of_epoch("hedge", epoch)?;
     let length = u32::try_from(host.len()).unwrap_or(u32::MAX).to_le_bytes();
     Ok(kh(&hedge, &[random, &length, host.as_bytes(), session, &[class.number()]]))
+}
+
+/// How a writer makes the 64 random bytes of an encapsulation, likewise.
+pub fn encapsulation_bytes(
+    roots: &Roots,
+    epoch: u32,
+    random: &Bytes32,
+    host: &str,
+    session: &Bytes16,
+    class: Class,
+) -> Result<[u8; 64]> {
+    let key = dk("vault v1 encapsulate", &roots.of_epoch("hedge", epoch)?);
+    let length = u32::try_from(host.len()).unwrap_or(u32::MAX).to_le_bytes();
+    let (first, second) = kx(&key, &[random, &length, host.as_bytes(), session, &[class.number()]]);
+    let mut both = [0; 64];
+    both[..32].copy_from_slice(&first);
+    both[32..].copy_from_slice(&second);
+    Ok(both)
 }

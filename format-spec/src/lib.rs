@@ -4,6 +4,7 @@
 //! `walk::Walk` with `show::entry` (a listing that can be compared), `extract::extract`; for single objects the modules of the
 //! chapters; for the vectors `vectors::run_all`.
 
+pub mod bundle;
 pub mod cbor;
 pub mod check;
 pub mod chunker;
@@ -23,6 +24,9 @@ pub mod slot;
 pub mod snapshot;
 pub mod store;
 pub mod tree;
+pub mod unlock;
+pub mod vector_keys;
 pub mod vector_ops;
 pub mod vectors;
 pub mod walk;
+pub mod wrapped;

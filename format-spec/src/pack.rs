@@ -2,9 +2,11 @@
 
 use crate::cbor;
 use crate::fault::{Fault, Result, Rule, fail};
-use crate::keys::{Bytes16, Bytes32, Class, Roots, Wrapped, h, kh, le, part};
+use crate::keys::{Bytes16, Bytes32, Class, Keys, Purpose, Wrapped, h, kh, le, part};
 use crate::parity::Shards;
 use crate::seal;
+use std::cell::RefCell;
+use std::collections::HashMap;
 
 /// The longest pack.
 pub const MAX_LEN: u64 = 256 << 20;
@@ -98,6 +100,8 @@ pub struct Pack {
     pub chunks: Vec<Chunk>,
     /// What was wrong at the end that was not used.
     pub problems: Vec<Fault>,
+    /// Keys that were opened, or not: with algorithm 1 that takes a millisecond, and a pack may have 65,535 blocks.
+    opened: RefCell<HashMap<u16, Result<Bytes32>>>,
 }
 
 fn head(bytes: &[u8], magic: [u8; 8], length: u64, class: Class, id: &Bytes16) -> Result<Head> {
@@ -151,7 +155,7 @@ fn head(bytes: &[u8], magic: [u8; 8], length: u64, class: Class, id: &Bytes16) -
 
 impl Pack {
     /// Reads a pack's table.
-    pub fn open(source: &dyn Source, class: Class, roots: &Roots, id: &Bytes16) -> Result<Pack> {
+    pub fn open(source: &dyn Source, class: Class, keys: &dyn Keys, id: &Bytes16) -> Result<Pack> {
         let length = source.length();
         if length > MAX_LEN {
             return fail(Rule::TooLarge, "a pack above 256 MiB");
@@ -161,7 +165,7 @@ impl Pack {
         }
         let header = head(&source.range(0, 128)?, *b"VAULTPK1", length, class, id);
         let footer = head(&source.range(length - 128, 128)?, *b"VAULTPF1", length, class, id);
-        let first = header.as_ref().map_err(Clone::clone).and_then(|head| table(source, head, class, roots, id));
+        let first = header.as_ref().map_err(Clone::clone).and_then(|head| table(source, head, class, keys, id));
         match first {
             Ok(mut pack) => {
                 match (&header, footer) {
@@ -176,7 +180,7 @@ impl Pack {
                 Ok(pack)
             }
             Err(fault) => {
-                let second = footer.and_then(|head| table(source, &head, class, roots, id));
+                let second = footer.and_then(|head| table(source, &head, class, keys, id));
                 let Ok(mut pack) = second else { return Err(fault) };
                 pack.problems.push(fault);
                 Ok(pack)
@@ -185,17 +189,19 @@ impl Pack {
     }
 
     /// Opens a block and returns its plaintext; the chunks' names are not yet compared.
-    pub fn block(&self, source: &dyn Source, number: usize, roots: &Roots, id: &Bytes16) -> Result<Vec<u8>> {
+    /// Keys are opened once: `keys` and `id` are those that the pack was opened with.
+    pub fn block(&self, source: &dyn Source, number: usize, keys: &dyn Keys, id: &Bytes16) -> Result<Vec<u8>> {
         let Some(block) = self.blocks.get(number) else {
             return fail(Rule::Missing, "no such block");
         };
-        let Some(key) = self.keys.get(usize::from(block.key)) else {
+        let Some(wrapped) = self.keys.get(usize::from(block.key)) else {
             return fail(Rule::BadStructure, "no such wrapped key");
         };
         if block.method > 1 {
             return fail(Rule::Unsupported, format!("method {}", block.method));
         }
-        let key = Wrapped::parse(key)?.open(roots, id)?;
+        let mut opened = self.opened.borrow_mut();
+        let key = opened.entry(block.key).or_insert_with(|| Wrapped::parse(wrapped)?.open(keys, id)).clone()?;
         let sealed = source.range(block.offset, u64::from(block.sealed))?;
         let mut extra = vec![block.method];
         extra.extend_from_slice(&block.plain.to_le_bytes());
@@ -204,11 +210,11 @@ impl Pack {
     }
 
     /// Compares the names of a block's chunks with its plaintext.
-    pub fn compare(&self, number: usize, plain: &[u8], roots: &Roots) -> Result<()> {
+    pub fn compare(&self, number: usize, plain: &[u8], keys: &dyn Keys) -> Result<()> {
         let Some(block) = self.blocks.get(number) else {
             return fail(Rule::Missing, "no such block");
         };
-        let naming = roots.naming(self.class);
+        let naming = keys.name_key(self.class)?;
         let mut rest = plain;
         for ordinal in block.first..block.first + block.chunks {
             let Some(chunk) = self.chunks.get(ordinal as usize) else {
@@ -226,8 +232,8 @@ impl Pack {
     }
 }
 
-fn table(source: &dyn Source, head: &Head, class: Class, roots: &Roots, id: &Bytes16) -> Result<Pack> {
-    let key = roots.of_epoch("control", head.epoch)?;
+fn table(source: &dyn Source, head: &Head, class: Class, keys: &dyn Keys, id: &Bytes16) -> Result<Pack> {
+    let key = keys.held(Purpose::Control, head.epoch)?;
     let sealed = source.range(head.table_offset, head.table_length)?;
     let message = seal::open(&key, head.cipher, 3, id, &head.raw[8..96], &sealed)?;
     let map = cbor::decode(&message)?.map(&[])?;
@@ -270,7 +276,7 @@ fn table(source: &dyn Source, head: &Head, class: Class, roots: &Roots, id: &Byt
         return fail(Rule::BadStructure, "a pack without blocks");
     }
     let blocks = blocks(block_rows, &chunks, keys.len(), head.table_offset)?;
-    Ok(Pack { class, session, keys, blocks, chunks, problems: Vec::new() })
+    Ok(Pack { class, session, keys, blocks, chunks, problems: Vec::new(), opened: RefCell::default() })
 }
 
 fn blocks(rows: &[u8], chunks: &[Chunk], keys: usize, table_offset: u64) -> Result<Vec<Block>> {

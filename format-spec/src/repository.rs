@@ -1,15 +1,18 @@
 //! A repository: opened with a secret, its chunks found through the packs' own tables.
 
+use crate::bundle::Bundle;
 use crate::config::Config;
 use crate::control;
 use crate::fault::{Fault, Result, Rule, fail};
-use crate::keys::{Bytes16, Bytes32, Class, Roots, hex, kh};
+use crate::keys::{Bytes16, Bytes32, Class, Keys, hex, kh};
 use crate::pack::Pack;
-use crate::slot::{self, Secret, Slot};
+use crate::slot::Secret;
 use crate::snapshot::{Forget, PARTIAL, Snapshot, confirmation_names, read_confirmation};
 use crate::store::{Place, Store};
 use crate::tree::Node;
+use crate::unlock::open_slots;
 use crate::walk::Trees;
+use crate::wrapped::wrap_purpose;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -90,7 +93,7 @@ impl Listed {
 pub struct Repository {
     store: Store,
     id: Bytes16,
-    roots: Roots,
+    keys: Bundle,
     config: Option<Config>,
     packs: Vec<Found>,
     chunks: [Vec<Location>; 2],
@@ -111,11 +114,11 @@ impl Repository {
     pub fn open(directory: &Path, secret: &Secret) -> Result<Repository> {
         let store = Store::new(directory);
         let mut problems = Vec::new();
-        let (id, roots) = open_slots(&store, secret, &mut problems)?;
+        let (id, keys) = open_slots(&store, secret, &mut problems)?;
         let mut repository = Repository {
             store,
             id,
-            roots,
+            keys,
             config: None,
             packs: Vec::new(),
             chunks: [Vec::new(), Vec::new()],
@@ -134,9 +137,14 @@ impl Repository {
         &self.id
     }
 
-    /// The root keys.
-    pub fn roots(&self) -> &Roots {
-        &self.roots
+    /// The keys of the slot that was opened.
+    pub fn keys(&self) -> &Bundle {
+        &self.keys
+    }
+
+    /// Refuses with `NoKey` where the slot's role cannot open blocks of this class at all.
+    pub fn require(&self, class: Class) -> Result<()> {
+        self.keys.held(wrap_purpose(class), 0).map(|_| ())
     }
 
     /// The directory of objects.
@@ -166,7 +174,7 @@ impl Repository {
 
     fn control_and_epoch(&self, place: Place, name: &Bytes32, kinds: &[u8]) -> Result<(Vec<u8>, u32)> {
         let bytes = self.store.read(place, name, control::MAX_LEN)?;
-        let record = control::open(&bytes, kinds, &self.roots, &self.id).map_err(|fault| fault.of(&place.object(name)))?;
+        let record = control::open(&bytes, kinds, &self.keys, &self.id).map_err(|fault| fault.of(&place.object(name)))?;
         Ok((record, control::epoch_of(&bytes)))
     }
 
@@ -202,7 +210,7 @@ impl Repository {
             let mut last = Fault::new(Rule::Missing, "the object cannot be opened");
             let mut found = None;
             for copy in self.store.ranges(place, &name) {
-                match Pack::open(&copy, class, &self.roots, &self.id) {
+                match Pack::open(&copy, class, &self.keys, &self.id) {
                     Ok(pack) => {
                         found = Some(pack);
                         break;
@@ -253,7 +261,7 @@ impl Repository {
         let object = place.object(&found.name);
         let mut last = Fault::new(Rule::Missing, "the object is not there any more");
         for copy in self.store.ranges(place, &found.name) {
-            match found.pack.block(&copy, location.block as usize, &self.roots, &self.id) {
+            match found.pack.block(&copy, location.block as usize, &self.keys, &self.id) {
                 Ok(plain) => {
                     let plain = Rc::new(plain);
                     self.blocks.put(key, plain.clone());
@@ -267,7 +275,7 @@ impl Repository {
 
     /// A chunk, from any pack where it can be opened, compared with its name.
     pub fn chunk(&mut self, class: Class, name: &Bytes32) -> Result<Vec<u8>> {
-        let naming = self.roots.naming(class);
+        let naming = self.keys.name_key(class)?;
         let mut last = Fault::new(Rule::Missing, "no pack has the chunk");
         for location in self.copies(class, name) {
             let block = match self.block(location) {
@@ -323,15 +331,32 @@ impl Repository {
         Ok((listed, faults))
     }
 
+    /// Snapshots that a prefix calls and that are not there any more, from what their forget records keep of them.
+    /// What they need may be swept.
+    fn gone(&self, call: &str, there: &[Listed]) -> Result<Vec<Listed>> {
+        let mut gone: Vec<Listed> = Vec::new();
+        for object in self.store.list(Place::Forget)? {
+            let Ok(record) = self.control(Place::Forget, &object, &[control::FORGET]) else { continue };
+            let Ok(Forget { snapshot: name, .. }) = Forget::parse(&record) else { continue };
+            if !hex(&name).starts_with(call) || there.iter().chain(&gone).any(|listed| listed.name == name) {
+                continue;
+            }
+            if let Some(Ok(snapshot)) = Forget::kept(&record, &self.keys, &self.id)?.map(|record| Snapshot::parse(&record)) {
+                gone.push(Listed { name, snapshot, confirmed: false, forgotten: true });
+            }
+        }
+        Ok(gone)
+    }
+
     fn is_confirmed(&self, snapshot: &Bytes32, epoch: u32) -> bool {
-        let Ok(names) = confirmation_names(&self.roots, &self.id, snapshot, epoch) else { return false };
+        let Ok(names) = confirmation_names(&self.keys, &self.id, snapshot, epoch) else { return false };
         names.iter().any(|name| {
             let bytes = self.store.read(Place::Confirmed, name, 124);
-            bytes.and_then(|bytes| read_confirmation(&bytes, &self.roots, &self.id)).is_ok_and(|named| named == *snapshot)
+            bytes.and_then(|bytes| read_confirmation(&bytes, &self.keys, &self.id)).is_ok_and(|named| named == *snapshot)
         })
     }
 
-    /// The snapshot that `latest` or a prefix of its name calls.
+    /// The snapshot that `latest` or a prefix of its name calls; by its name one too that only a forget record keeps.
     pub fn find(&self, call: &str) -> Result<Listed> {
         let (listed, _) = self.snapshots()?;
         if call == "latest" {
@@ -340,7 +365,8 @@ impl Repository {
             let wanted = good.or(there().next_back());
             return wanted.cloned().ok_or(Fault::new(Rule::Missing, "no snapshot can be read"));
         }
-        let mut matching = listed.into_iter().filter(|listed| hex(&listed.name).starts_with(call));
+        let gone = self.gone(call, &listed)?;
+        let mut matching = listed.into_iter().chain(gone).filter(|listed| hex(&listed.name).starts_with(call));
         match (matching.next(), matching.next()) {
             (Some(listed), None) => Ok(listed),
             (None, _) => fail(Rule::Missing, format!("no readable snapshot {call}")),
@@ -362,52 +388,4 @@ impl Trees for Repository {
         self.trees.put(*name, plain.clone());
         Ok(plain)
     }
-}
-
-/// Reads the slots and opens one.
-fn open_slots(store: &Store, secret: &Secret, problems: &mut Vec<Fault>) -> Result<(Bytes16, Roots)> {
-    let mut slots = Vec::new();
-    let names = store.list(Place::Keys)?;
-    if names.len() > slot::MAX_SLOTS {
-        problems.push(Fault::new(Rule::TooLarge, "more than 64 key slots; the first 64 are read").of("keys"));
-    }
-    for name in names.iter().take(slot::MAX_SLOTS) {
-        let object = Place::Keys.object(name);
-        match store.read(Place::Keys, name, slot::MAX_LEN).and_then(|bytes| Slot::parse(&bytes)) {
-            Ok(slot) => slots.push((object, slot)),
-            Err(fault) => problems.push(fault.of(&object)),
-        }
-    }
-    if slots.is_empty() {
-        return Err(Fault::new(Rule::Missing, "no key slot can be read").of("keys"));
-    }
-    // Slow and plain: every slot is tried, so that the one with the most keys is found, and a second repository too.
-    let mut last = Fault::new(Rule::WrongKey, "the secret opens no key slot").of("keys");
-    let mut found: Option<(Bytes16, Roots)> = None;
-    for (object, slot) in &slots {
-        match slot.open(secret) {
-            Ok(roots) => {
-                if found.as_ref().is_some_and(|(id, _)| *id != slot.id) {
-                    return Err(Fault::new(Rule::BadStructure, "the secret opens slots of different repositories").of(object));
-                }
-                if found.as_ref().is_none_or(|(_, other)| other.all().len() < roots.all().len()) {
-                    found = Some((slot.id, roots));
-                }
-            }
-            Err(fault) if fault.rule == Rule::WrongKey => {}
-            Err(fault) => last = fault.of(object),
-        }
-    }
-    let Some((id, roots)) = found else { return Err(last) };
-    for (object, slot) in &slots {
-        if slot.id != id {
-            problems.push(Fault::new(Rule::BadStructure, "a key slot of another repository").of(object));
-        } else if let Err(fault) = slot.label(&roots) {
-            problems.push(Fault { detail: format!("label: {}", fault.detail), ..fault }.of(object));
-        }
-    }
-    if last.rule != Rule::WrongKey {
-        problems.push(last);
-    }
-    Ok((id, roots))
 }

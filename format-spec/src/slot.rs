@@ -1,8 +1,9 @@
 //! Chapter 7: key slots, and secrets as text.
 
+use crate::bundle::{Bundle, Role};
 use crate::cbor::{self, Map, Time};
 use crate::fault::{Fault, Result, Rule, fail};
-use crate::keys::{Bytes16, Bytes32, Roots, dk, kx, same};
+use crate::keys::{Bytes16, Bytes32, Keys, Purpose, dk, kx, same};
 use crate::seal;
 use bech32::Bech32m;
 use bech32::primitives::decode::CheckedHrpstring;
@@ -11,8 +12,6 @@ use bech32::primitives::decode::CheckedHrpstring;
 pub const MAX_LEN: u64 = 65_536;
 /// The most slots that are read.
 pub const MAX_SLOTS: usize = 64;
-/// The most root keys in a bundle.
-pub const MAX_ROOTS: u64 = 1024;
 
 /// What somebody has to open a slot with.
 pub enum Secret {
@@ -72,6 +71,8 @@ pub struct Label {
     pub made: Time,
     /// Where it was made.
     pub host: String,
+    /// What it says the role of the bundle is. Who has the control keys can have written it.
+    pub role: Role,
 }
 
 fn cost(kdf: Map<'_>, kind: u64) -> Result<Option<Cost>> {
@@ -156,7 +157,7 @@ impl Slot {
     }
 
     /// Opens the bundle. `WrongKey` if the slot is another secret's.
-    pub fn open(&self, secret: &Secret) -> Result<Roots> {
+    pub fn open(&self, secret: &Secret) -> Result<Bundle> {
         if secret.kind() != self.kind {
             return fail(Rule::WrongKey, "a slot for another kind of secret");
         }
@@ -169,20 +170,7 @@ impl Slot {
             return fail(Rule::WrongKey, "a slot's commitment differs");
         }
         let message = seal::open(&kek, 1, 4, &self.id, &self.extra, &self.bundle)?;
-        let map = cbor::decode(&message)?.map(&[])?;
-        let role = map.need(1)?.unsigned()?;
-        if role != 0 {
-            return fail(Rule::Unsupported, format!("role {role}"));
-        }
-        let list = map.need(2)?.array()?;
-        if list.len() > MAX_ROOTS {
-            return fail(Rule::TooLarge, "more than 1,024 root keys");
-        }
-        let mut roots = Vec::new();
-        for item in list.items() {
-            roots.push(item.fixed()?);
-        }
-        Roots::new(roots)
+        Bundle::parse(&message)
     }
 
     fn stretch(&self, password: &[u8]) -> Result<Bytes32> {
@@ -201,11 +189,21 @@ impl Slot {
     }
 
     /// Opens the label.
-    pub fn label(&self, roots: &Roots) -> Result<Label> {
-        let key = roots.of_epoch("control", self.label_epoch)?;
+    pub fn label(&self, keys: &dyn Keys) -> Result<Label> {
+        let key = keys.held(Purpose::Control, self.label_epoch)?;
         let message = seal::open(&key, 1, 5, &self.id, &self.label_extra, &self.label)?;
         let map = cbor::decode(&message)?.map(&[])?;
-        Ok(Label { text: map.need(1)?.text()?.to_owned(), made: map.need(2)?.time()?, host: map.need(3)?.text()?.to_owned() })
+        let role = match map.get(4) {
+            None => Role::Owner,
+            Some(item) => match item.unsigned()? {
+                0 => return fail(Rule::WrongType, "a label of role 0, which would be absent"),
+                1 => Role::Backup,
+                2 => Role::Prune,
+                other => return fail(Rule::Unsupported, format!("a label of role {other}")),
+            },
+        };
+        let (text, host) = (map.need(1)?.text()?.to_owned(), map.need(3)?.text()?.to_owned());
+        Ok(Label { text, made: map.need(2)?.time()?, host, role })
     }
 }
 

@@ -1,8 +1,9 @@
 //! Chapter 13: snapshots, confirmations and forget records.
 
-use crate::cbor::{self, Array, Map, Time};
+use crate::cbor::{self, Array, Item, Map, Time};
+use crate::control;
 use crate::fault::{Result, Rule, fail};
-use crate::keys::{Bytes16, Bytes32, Roots, h, kh, le, part, same};
+use crate::keys::{Bytes16, Bytes32, Keys, Purpose, h, kh, le, part, same};
 
 /// The status of a snapshot that was made before the run's end.
 pub const PARTIAL: u64 = 2;
@@ -117,7 +118,7 @@ impl Snapshot {
         if let Some(pin) = map.get(18) {
             let pin = pin.map(&[])?;
             pin.need(1)?.text()?;
-            pin.get(2).map(crate::cbor::Item::time).transpose()?;
+            pin.get(2).map(Item::time).transpose()?;
         }
         if let Some(signature) = map.get(96) {
             signature.bytes()?;
@@ -161,8 +162,8 @@ impl Snapshot {
 }
 
 /// The bytes of the confirmation of a snapshot.
-pub fn confirmation(roots: &Roots, epoch: u32, id: &Bytes16, snapshot: &Bytes32) -> Result<Vec<u8>> {
-    let key = roots.of_epoch("confirm", epoch)?;
+pub fn confirmation(keys: &dyn Keys, epoch: u32, id: &Bytes16, snapshot: &Bytes32) -> Result<Vec<u8>> {
+    let key = keys.held(Purpose::Confirm, epoch)?;
     let mut bytes = b"VAULTCF1".to_vec();
     bytes.extend_from_slice(&epoch.to_le_bytes());
     bytes.extend_from_slice(id);
@@ -173,16 +174,16 @@ pub fn confirmation(roots: &Roots, epoch: u32, id: &Bytes16, snapshot: &Bytes32)
 }
 
 /// The names under which confirmations of a snapshot can be that count: those of its own epoch and later ones.
-pub fn confirmation_names(roots: &Roots, id: &Bytes16, snapshot: &Bytes32, epoch: u32) -> Result<Vec<Bytes32>> {
+pub fn confirmation_names(keys: &dyn Keys, id: &Bytes16, snapshot: &Bytes32, epoch: u32) -> Result<Vec<Bytes32>> {
     let mut names = Vec::new();
-    for epoch in epoch..roots.all().len() as u32 {
-        names.push(h(&confirmation(roots, epoch, id, snapshot)?));
+    for epoch in epoch..keys.epochs() {
+        names.push(h(&confirmation(keys, epoch, id, snapshot)?));
     }
     Ok(names)
 }
 
 /// Checks a confirmation and returns the name of its snapshot.
-pub fn read_confirmation(bytes: &[u8], roots: &Roots, id: &Bytes16) -> Result<Bytes32> {
+pub fn read_confirmation(bytes: &[u8], keys: &dyn Keys, id: &Bytes16) -> Result<Bytes32> {
     if bytes.len() < 124 {
         return fail(Rule::Truncated, "a confirmation is shorter than 124 bytes");
     }
@@ -193,7 +194,7 @@ pub fn read_confirmation(bytes: &[u8], roots: &Roots, id: &Bytes16) -> Result<By
         return fail(Rule::BadStructure, "a confirmation of another repository");
     }
     let snapshot = part(bytes, 28)?;
-    let right = confirmation(roots, le(bytes, 8, 4) as u32, id, &snapshot)?;
+    let right = confirmation(keys, le(bytes, 8, 4) as u32, id, &snapshot)?;
     if !same(&part(bytes, 60)?, &part(&right, 60)?) || !same(&part(bytes, 92)?, &part(&right, 92)?) {
         return fail(Rule::NotAuthentic, "a confirmation's hashes differ");
     }
@@ -219,9 +220,10 @@ impl Forget {
     /// Reads a forget record.
     pub fn parse(record: &[u8]) -> Result<Forget> {
         let map = cbor::decode(record)?.map(&[])?;
-        // What undeleting needs is of no use here; its types count.
-        map.get(6).map(crate::cbor::Item::bytes).transpose()?;
-        map.get(7).map(crate::cbor::Item::fixed::<16>).transpose()?;
+        // What is kept may be long and is not kept in memory; its types count.
+        map.get(6).map(Item::bytes).transpose()?;
+        map.get(7).map(Item::fixed::<16>).transpose()?;
+        map.get(8).map(Item::bytes).transpose()?;
         Ok(Forget {
             snapshot: map.need(1)?.fixed()?,
             writer: map.need(2)?.text()?.to_owned(),
@@ -229,5 +231,16 @@ impl Forget {
             time: map.need(4)?.time()?,
             replacement: optional32(map, 5)?,
         })
+    }
+
+    /// Out of a forget record: the record from which the snapshot can be put again, if there is one; that of key 8 if it is
+    /// the snapshot's object and opens, else key 6.
+    pub fn kept(record: &[u8], keys: &dyn Keys, id: &Bytes16) -> Result<Option<Vec<u8>>> {
+        let forget = Forget::parse(record)?;
+        let map = cbor::decode(record)?.map(&[])?;
+        let object = map.get(8).map(Item::bytes).transpose()?.filter(|object| h(object) == forget.snapshot);
+        let opened = object.and_then(|object| control::open(object, &[control::SNAPSHOT], keys, id).ok());
+        let plain = map.get(6).map(Item::bytes).transpose()?;
+        Ok(opened.or_else(|| plain.map(<[u8]>::to_vec)))
     }
 }

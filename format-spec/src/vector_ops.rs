@@ -6,15 +6,15 @@ use crate::config::Config;
 use crate::entry::{Contents, Type};
 use crate::fault::{Fault, Result, Rule, fail};
 use crate::index::Segment;
-use crate::keys::{Bytes32, Class, Wrapped, h, hex, kh, le, session_key, unhex};
+use crate::keys::{Bytes32, Class, Keys, h, hex, kh, le, session_key, unhex};
 use crate::pack::Pack;
 use crate::repository::Repository;
-use crate::slot::{Secret, Slot, read_text};
+use crate::slot::{Secret, read_text};
 use crate::snapshot::{Forget, Snapshot, confirmation, read_confirmation};
 use crate::tree::{Extent, Kind, Node};
 use crate::vectors::{Outputs, Vector};
 use crate::walk::{Extents, Step, Trees, Walk};
-use crate::{check, control, parity, seal, show};
+use crate::{check, control, parity, seal, show, vector_keys};
 use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
@@ -27,14 +27,16 @@ pub fn run(v: &Vector) -> Result<Outputs> {
         "cbor" => cbor::decode(&v.input).map(|_| Vec::new()),
         "cbor-record" => cbor::decode(&v.input)?.map(&[]).map(|map| vec![("pairs", map.len().to_string())]),
         "cbor-time" => Ok(vec![("time", cbor::decode(&v.input)?.time()?.to_string())]),
-        "derive" => derive(v),
+        "derive" => vector_keys::derive(v),
+        "encapsulation-bytes" => vector_keys::encapsulation(v),
+        "wrap-to-public" => vector_keys::wrap_to_public(v),
         "session-key" => {
             let class = class(v)?;
             let epoch = v.number("epoch")? as u32;
             let (random, session) = (v.fixed("random")?, v.fixed("session")?);
             Ok(vec![("key", hex(&session_key(&v.roots()?, epoch, &random, v.text("host")?, &session, class)?))])
         }
-        "wrapped-key" => wrapped(v),
+        "wrapped-key" => vector_keys::wrapped(v),
         "chunk-name" => Ok(vec![("name", hex(&kh(&v.roots()?.naming(class(v)?), &[&v.input])))]),
         "open-box" => {
             let (cipher, kind) = (v.byte("cipher")?, v.byte("kind")?);
@@ -50,7 +52,7 @@ pub fn run(v: &Vector) -> Result<Outputs> {
             let plain = seal::decompress(v.byte("method")?, v.input.clone(), v.number("plain")? as usize)?;
             Ok(vec![("hash", hex(&h(&plain)))])
         }
-        "slot" => open_slot(v),
+        "slot" => vector_keys::slot(v),
         "key-text" => Ok(vec![("secret", hex(&read_text(&v.input, v.text("part")?)?))]),
         "control" => {
             let record = control::open(&v.input, &[v.byte("kind")?], &v.roots()?, &v.id()?)?;
@@ -109,6 +111,10 @@ pub fn run(v: &Vector) -> Result<Outputs> {
                 ("replacement", optional(forget.replacement)),
             ])
         }
+        "forget-kept" => {
+            let kept = Forget::kept(&v.input, &v.roots()?, &v.id()?)?;
+            Ok(vec![("record", kept.map_or("-".to_owned(), |record| hex(&record)))])
+        }
         "index" => {
             let segment = Segment::parse(&v.input)?;
             let rows = segment.rows.iter().map(|row| format!("{}:{}:{}", hex(&row.prefix), row.pack, row.ordinal));
@@ -149,63 +155,11 @@ fn optional(name: Option<Bytes32>) -> String {
     name.map_or("-".to_owned(), |name| hex(&name))
 }
 
-fn class(v: &Vector) -> Result<Class> {
+pub(crate) fn class(v: &Vector) -> Result<Class> {
     match Class::from_number(v.byte("class")?) {
         Some(class) => Ok(class),
         None => fail(Rule::Io, "class is 1 or 2"),
     }
-}
-
-fn derive(v: &Vector) -> Result<Outputs> {
-    let roots = v.roots()?;
-    let mut outputs = vec![
-        ("name-data", hex(&roots.naming(Class::Data))),
-        ("name-tree", hex(&roots.naming(Class::Tree))),
-        ("chunker", hex(&roots.lasting("chunker"))),
-        ("split", hex(&roots.lasting("tree split"))),
-    ];
-    let epoch = v.number("epoch")? as u32;
-    let purposes = [
-        ("control", "control"),
-        ("confirm", "confirm"),
-        ("wrap-data", "wrap data"),
-        ("wrap-tree", "wrap tree"),
-        ("hedge", "hedge"),
-    ];
-    for (output, purpose) in purposes {
-        outputs.push((output, hex(&roots.of_epoch(purpose, epoch)?)));
-    }
-    Ok(outputs)
-}
-
-fn wrapped(v: &Vector) -> Result<Outputs> {
-    let wrapped = Wrapped::parse(&v.input)?;
-    let key = wrapped.open(&v.roots()?, &v.id()?)?;
-    Ok(vec![
-        ("class", wrapped.class.number().to_string()),
-        ("epoch", wrapped.epoch.to_string()),
-        ("session", hex(&wrapped.session)),
-        ("key", hex(&key)),
-    ])
-}
-
-fn open_slot(v: &Vector) -> Result<Outputs> {
-    let slot = Slot::parse(&v.input)?;
-    let secret = match slot.kind {
-        1 => Secret::Password(v.hex("secret")?),
-        2 => Secret::KeyFile(v.fixed("secret")?),
-        _ => Secret::Recovery(v.fixed("secret")?),
-    };
-    let roots = slot.open(&secret)?;
-    let label = slot.label(&roots)?;
-    Ok(vec![
-        ("repository", hex(&slot.id)),
-        ("kind", slot.kind.to_string()),
-        ("roots", hex(&roots.all().concat())),
-        ("label", label.text),
-        ("made", label.made.to_string()),
-        ("host", label.host),
-    ])
 }
 
 fn pack(v: &Vector, whole: bool) -> Result<Outputs> {
@@ -336,7 +290,7 @@ fn repository(v: &Vector) -> Result<Outputs> {
     let snapshots = snapshots.iter().map(|listed| format!("{}:{}", hex(&listed.name), listed.state()));
     Ok(vec![
         ("repository", hex(repository.id())),
-        ("epochs", repository.roots().all().len().to_string()),
+        ("epochs", repository.keys().epochs().to_string()),
         ("config", repository.config().map_or("-".to_owned(), |config| config.sequence.to_string())),
         ("snapshots", join(snapshots)),
         ("latest", repository.find("latest").map_or("-".to_owned(), |listed| hex(&listed.name))),

@@ -1,9 +1,13 @@
 //! Hostile bytes: changed vectors, and changed plaintexts under good seals, are refused or accepted, but never the end of the program.
 
 use std::path::Path;
-use vault_rescue::keys::{Class, le};
+use vault_rescue::bundle::{Bundle, Role};
+use vault_rescue::fault::Rule;
+use vault_rescue::keys::{Class, Keys, Purpose, Wrapped, dk, h, kx, le, part};
 use vault_rescue::pack::Pack;
+use vault_rescue::snapshot::Forget;
 use vault_rescue::vectors::{FOLDERS, Vector};
+use vault_rescue::wrapped::ToPublic;
 use vault_rescue::{control, seal, vector_ops};
 
 struct Random(u64);
@@ -111,5 +115,102 @@ fn changed_messages_under_good_seals() {
         let mut object = extra.to_vec();
         object.extend(seal::seal(&key, 1, 16, &id, extra, &[7; 32], &changed).expect("it seals"));
         let _ = control::open(&object, &[16], &roots, &id);
+    }
+}
+
+#[test]
+fn changed_bits_of_a_key_wrapped_to_a_public_key_are_refused() {
+    let vector = vector(&folder().join("keys/wrapped-public-1.vec"));
+    let (roots, id) = (vector.roots().expect("roots"), vector.id().expect("id"));
+    let open = |record: &[u8]| Wrapped::parse(record).and_then(|wrapped| wrapped.open(&roots, &id));
+    let mut record = vector.input.clone();
+    assert!(open(&record).is_ok());
+    // All of the head and the box, and every fifth of the encapsulation, at which each time costs a decapsulation.
+    for bit in (0..record.len() * 8).filter(|bit| !(56 * 8..1176 * 8).contains(bit) || bit % 5 == 0) {
+        record[bit / 8] ^= 1 << (bit % 8);
+        assert!(open(&record).is_err(), "bit {bit}");
+        record[bit / 8] ^= 1 << (bit % 8);
+    }
+}
+
+#[test]
+fn public_keys_that_are_none_wrap_nothing_or_something_but_end_nothing() {
+    let mut random = Random(4);
+    let (id, session, key) = ([1; 16], [2; 16], [3; 32]);
+    let wrapped = ToPublic { id: &id, class: Class::Tree, epoch: 0, session: &session, key: &key };
+    let (mut refused, mut taken) = (0, 0);
+    for round in 0..200usize {
+        let length = if round % 4 == 0 { random.below(3000) } else { 1216 };
+        let small = round % 2 == 1;
+        let public: Vec<u8> = (0..length).map(|_| if small { 0x11 } else { random.below(256) as u8 }).collect();
+        match wrapped.wrap(&public, &[4; 64], &[5; 32]) {
+            Ok(record) => {
+                taken += 1;
+                assert!(Wrapped::parse(&record).is_ok());
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(taken >= 50 && refused >= 50, "{taken} taken, {refused} refused");
+}
+
+/// The message of the bundle of a key file's slot.
+fn bundle_of(vector: &Vector) -> Vec<u8> {
+    let slot = &vector.input;
+    let secret: [u8; 32] = vector.fixed("secret").expect("32 bytes");
+    // Key 6 is the first byte string with a length of two bytes; before it lie the pairs that it is bound to.
+    let at = 9 + slot[9..].windows(2).position(|pair| pair == [0x06, 0x59]).expect("a long bundle");
+    let length = usize::from(u16::from_be_bytes([slot[at + 2], slot[at + 3]]));
+    let (id, salt) = (part(slot, 11).expect("id"), &slot[at - 67..at - 35]);
+    let (kek, commitment) = kx(&dk("vault v1 slot", &secret), &[salt, &id]);
+    assert_eq!(commitment, slot[at - 32..at]);
+    let extra = [&[0xa5], &slot[9..at]].concat();
+    seal::open(&kek, 1, 4, &id, &extra, &slot[at + 4..at + 4 + length]).expect("the bundle opens")
+}
+
+#[test]
+fn changed_bundles() {
+    let mut random = Random(5);
+    for name in ["role-backup", "role-prune", "role-prune-epochs-256"] {
+        let message = bundle_of(&vector(&folder().join(format!("slots/{name}.vec"))));
+        assert!(Bundle::parse(&message).is_ok());
+        let (mut accepted, mut refused) = (0, 0);
+        for _ in 0..20_000 {
+            let mut changed = message.clone();
+            random.change(&mut changed, true);
+            let Ok(bundle) = Bundle::parse(&changed) else {
+                refused += 1;
+                continue;
+            };
+            accepted += 1;
+            assert!(bundle.role != Role::Owner && bundle.epochs() > 0);
+            for epoch in [0, bundle.epochs() - 1, bundle.epochs(), u32::MAX] {
+                for purpose in [Purpose::Control, Purpose::Confirm, Purpose::WrapData, Purpose::WrapTree] {
+                    let held = bundle.held(purpose, epoch);
+                    assert_eq!(epoch >= bundle.epochs(), held.is_err_and(|fault| fault.rule == Rule::UnknownEpoch));
+                }
+            }
+        }
+        assert!(accepted > 100 && refused > 100, "{name}: {accepted} accepted, {refused} refused");
+    }
+}
+
+#[test]
+fn changed_objects_in_forget_records() {
+    let vector = vector(&folder().join("snapshots/forget-kept-object.vec"));
+    let (roots, id) = (vector.roots().expect("roots"), vector.id().expect("id"));
+    let kept = Forget::kept(&vector.input, &roots, &id).expect("it is one").expect("it is kept");
+    // The record ends with the object, and begins with its hash.
+    let start = vector.input.windows(8).position(|bytes| bytes == b"VAULTOB1").expect("the object");
+    let mut random = Random(6);
+    for round in 0..4000 {
+        let mut object = vector.input[start..].to_vec();
+        random.change(&mut object, false);
+        let mut record = [&vector.input[..start], &object[..]].concat();
+        if round % 4 != 0 {
+            record[4..36].copy_from_slice(&h(&object));
+        }
+        let found = Forget::kept(&record, &roots, &id).expect("only the object has changed");
+        assert!(found.is_none_or(|record| record == kept));
     }
 }

@@ -40,14 +40,20 @@ def u64(n):
     return struct.pack("<Q", n)
 
 
-_counter = 0
+_counter, _of = 0, b"vectors"
+
+
+def restart(name):
+    """From here on bytes do not depend on what was made before."""
+    global _counter, _of
+    _counter, _of = 0, name.encode()
 
 
 def rnd(n=32):
     """Bytes that look random and are the same on every run."""
     global _counter
     _counter += 1
-    return blake3(b"vectors %d" % _counter).digest(length=n)
+    return blake3(b"%s %d" % (_of, _counter)).digest(length=n)
 
 
 # Chapter 4
@@ -313,17 +319,17 @@ def shard_table(covered, parity):
 
 def pack(roots, repo, cls, blocks, session=None, epoch=0, header=None, footer=None, table=None, scheme=0, parity=b"", shards=b"",
          padding=0, cipher=1, rows=None, names=None, keys=None, dek=None, tail=b"", fix_hash=True, sealed_kind=None, table_message=None):
-    """blocks: list of (method, cipher, [chunk, ...]). `header` and `footer` alter 96 bytes before they are hashed;
+    """blocks: list of (method, cipher, [chunk, ...]); `dek` may be a list, one for each block. `header` and `footer` alter 96 bytes before they are hashed;
     what `header` alone alters is not what the table was sealed with unless `table` says so."""
     session = session or rnd(16)
-    dek = dek or rnd()
+    dek = list(dek) if isinstance(dek, list) else dek or rnd()
     name_key = lasting(roots, "name-tree" if cls == 2 else "name-data")
     keys = keys if keys is not None else [wrap(roots, repo, epoch, session, cls, dek)]
     body, block_rows, chunk_rows = b"", b"", b""
     for method, ciph, chunks in blocks:
         plain = b"".join(chunks)
         extra = u8(method) + u32(len(plain))
-        box = seal(dek, ciph, sealed_kind or cls, repo, extra, stored(method, plain))
+        box = seal(dek.pop(0) if isinstance(dek, list) else dek, ciph, sealed_kind or cls, repo, extra, stored(method, plain))
         body += box
         block_rows += block_row(len(box), len(plain), len(chunks), 0, method, ciph)
         chunk_rows += b"".join(KH(name_key, c) + u32(len(c)) for c in chunks)

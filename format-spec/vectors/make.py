@@ -4,8 +4,9 @@ import os
 import shutil
 import struct
 
-import fmt
+import xwing
 from fmt import *
+from roles import public
 
 REPO = bytes(range(16))
 OTHER = bytes(range(1, 17))
@@ -86,6 +87,7 @@ def chapter_keys():
     for epoch in (0, 1):
         out = {f"out_{k.replace('-', '_')}": lasting(ROOTS, k) for k in LASTING}
         out.update({f"out_{k.replace('-', '_')}": of_epoch(ROOTS, k, epoch) for k in EPOCHS})
+        out.update({f"out_public_{word}": H(public(ROOTS, epoch, cls)) for cls, word in ((1, "data"), (2, "tree"))})
         vec("keys", f"derive-{epoch}", f"all keys, epoch {epoch}", "derive", "ok", epoch=epoch, **COMMON, **out)
     vec("keys", "derive-2", "an epoch without a root key", "derive", "unknown-epoch", epoch=2, **COMMON)
     session, random = rnd(16), rnd()
@@ -101,7 +103,7 @@ def chapter_keys():
     bad("empty", "no bytes", "truncated", b"")
     bad("short", "127 bytes", "truncated", good[:-1])
     bad("long", "129 bytes", "bad-structure", good + b"\0")
-    bad("algorithm", "algorithm 1, of another length", "unsupported", b"\1" + good[1:] + bytes(32))
+    bad("algorithm", "algorithm 2, of another length", "unsupported", b"\2" + good[1:] + bytes(32))
     bad("class-0", "class 0", "bad-structure", flip(good, 1))
     bad("class-3", "class 3", "bad-structure", good[:1] + b"\3" + good[2:])
     bad("class-changed", "a data key said to be a tree key", "wrong-key", good[:1] + b"\2" + good[2:])
@@ -193,7 +195,7 @@ def chapter_seal():
 
 def chapter_slots():
     pw = "pässword".encode()
-    out = dict(out_repository=REPO, out_roots=b"".join(ROOTS), out_label="first", out_made="1700000000.000000005", out_host="lupine")
+    out = dict(out_repository=REPO, out_role=0, out_label_role=0, out_roots=b"".join(ROOTS), out_label="first", out_made="1700000000.000000005", out_host="lupine")
     good = slot(REPO, ROOTS, pw)
     s = lambda name, about, expect, body, secret=pw, **o: vec("slots", name, about, "slot", expect, body, secret=secret, **o)
     s("password", "a password slot", "ok", good, out_kind=1, **out)
@@ -236,7 +238,7 @@ def chapter_slots():
     s("no-salt", "no salt", "bad-structure", slot(REPO, ROOTS, pw, extra_keys={4: None}))
     s("salt-16", "a salt of 16 bytes", "wrong-type", slot(REPO, ROOTS, pw, extra_keys={4: bytes(16)}))
     s("kind-4", "an unknown kind", "unsupported", slot(REPO, ROOTS, pw, extra_keys={2: 4}))
-    s("role-1", "another role", "unsupported", slot(REPO, ROOTS, pw, bundle={1: 1, 2: ROOTS}))
+    s("role-3", "an unknown role", "unsupported", slot(REPO, ROOTS, pw, bundle={1: 3, 2: ROOTS}))
     s("no-roots", "no root key", "bad-structure", slot(REPO, ROOTS, pw, bundle={1: 0, 2: []}))
     s("root-31", "a root key of 31 bytes", "wrong-type", slot(REPO, ROOTS, pw, bundle={1: 0, 2: [bytes(31)]}))
     vec("slots", "too-long", "above 64 KiB", "slot", "too-large", generator="zeros 65537", secret=pw)
@@ -295,7 +297,7 @@ def chapter_control():
     c("snapshot-key-cut", "a wrapped key of 127 bytes", "truncated", snapshot_object(record, wrapped=wrap(ROOTS, REPO, 0, rnd(16), 2, rnd())[:127])[0], 17)
     c("snapshot-key-beyond", "a wrapped key beyond the end", "truncated", snapshot_object(record)[0][:32] + u16(65535) + bytes(100), 17)
     c("snapshot-key-class-1", "a snapshot under a data key", "bad-structure", snapshot_object(record, wrapped=wrap(ROOTS, REPO, 0, rnd(16), 1, rnd()))[0], 17)
-    c("snapshot-key-algorithm", "a snapshot under a key of algorithm 1", "unsupported", snapshot_object(record, wrapped=b"\1" + bytes(200))[0], 17)
+    c("snapshot-key-algorithm", "a snapshot under a key of algorithm 2", "unsupported", snapshot_object(record, wrapped=b"\2" + bytes(200))[0], 17)
     c("snapshot-epochs", "envelope and wrapped key differ in their epochs", "bad-structure", snapshot_object(record, wrapped=wrap(ROOTS, REPO, 1, rnd(16), 2, rnd()))[0], 17)
     a, b = snapshot_object(record)[0], snapshot_object(record)[0]
     c("snapshot-key-swapped", "the wrapped key of another snapshot", "not-authentic", a[:34] + b[34:162] + a[162:], 17)
@@ -386,12 +388,14 @@ def chapter_chunker():
 
 
 from make_repositories import chapter_repositories  # noqa: E402
+from make_roles import chapter_roles  # noqa: E402
 from make_more import chapter_index, chapter_packs, chapter_parity, chapter_snapshots, chapter_trees  # noqa: E402
 
 if __name__ == "__main__":
+    xwing.check()
     os.chdir(os.path.dirname(os.path.abspath(__file__)))
     chapters = [chapter_cbor, chapter_keys, chapter_seal, chapter_slots, chapter_control, chapter_config, chapter_chunker]
-    for chapter in (chapter_packs, chapter_trees, chapter_snapshots, chapter_index, chapter_repositories, chapter_parity):
+    for chapter in (chapter_packs, chapter_trees, chapter_snapshots, chapter_index, chapter_repositories, chapter_parity, chapter_roles):
         chapters.append(lambda chapter=chapter: chapter(vec, flip, REPO, OTHER, ROOTS, COMMON))
     for folder in ("cbor", "keys", "seal", "slots", "control", "config", "chunker", "packs", "trees", "snapshots", "index", "repositories"):
         shutil.rmtree(folder, ignore_errors=True)

@@ -95,8 +95,8 @@ def chapter_packs(vec, flip, REPO, OTHER, ROOTS, COMMON):
     p("key-class", "a tree key in a data pack", "bad-structure", build(keys=[wrap(ROOTS, REPO, 0, session, 2, dek)]))
     p("key-short", "a wrapped key of 127 bytes", "truncated", build(keys=[two[0][:127]]))
     p("key-text", "a wrapped key that is text", "wrong-type", build(keys=["key"]))
-    p("key-algorithm-read", "an unknown algorithm costs only its blocks", "ok", build(keys=[b"\1" + bytes(9)]), op="pack-read")
-    p("key-algorithm", "a block whose key is of an unknown algorithm", "unsupported", build(keys=[b"\1" + bytes(9)]))
+    p("key-algorithm-read", "an unknown algorithm costs only its blocks", "ok", build(keys=[b"\2" + bytes(9)]), op="pack-read")
+    p("key-algorithm", "a block whose key is of an unknown algorithm", "unsupported", build(keys=[b"\2" + bytes(9)]))
     p("method-2-read", "an unknown method costs only its block", "ok", build(rows=lambda r: r[:30] + b"\2" + r[31:]), op="pack-read")
     p("method-2", "a block of an unknown method", "unsupported", build(rows=lambda r: r[:30] + b"\2" + r[31:]))
     p("block-cipher-3", "a block of an unknown cipher", "unsupported", build(rows=lambda r: r[:31] + b"\3" + r[32:]))
@@ -407,6 +407,7 @@ def chapter_index(vec, flip, REPO, OTHER, ROOTS, COMMON):
 
 
 def chapter_parity(vec, flip, REPO, OTHER, ROOTS, COMMON):
+    restart("parity")
     """The parity of chapter 11; last, so that the bytes of all other vectors stay what they are."""
     session, dek = rnd(16), rnd()
     SMALL, LARGE = [(0, 1, [b"alpha" * 10, b"b"])], [(0, 1, [rnd(6000)]), (1, 2, [bytes(300)])]

@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use vault_rescue::bundle::Role;
 use vault_rescue::fault::{Fault, Result, Rule};
+use vault_rescue::keys::Class;
 use vault_rescue::repository::Repository;
 use vault_rescue::slot::{KEY_FILE, RECOVERY, Secret, read_text};
 use vault_rescue::walk::{Step, Walk};
@@ -103,6 +105,10 @@ fn run(directory: &Path, option: &str, path: &Path, command: &[std::ffi::OsStrin
         good = false;
         eprintln!("vault-rescue: {fault}");
     };
+    let role = repository.keys().role;
+    if role != Role::Owner {
+        eprintln!("vault-rescue: this is {}", role.words());
+    }
     let word = command[0].to_str().unwrap_or_default();
     if word == "check" {
         let counts = check::check(&mut repository, &mut report)?;
@@ -110,8 +116,16 @@ fn run(directory: &Path, option: &str, path: &Path, command: &[std::ffi::OsStrin
             "{} objects, {} blocks, {} chunks, {} snapshots, {} directories, {} entries",
             counts.objects, counts.blocks, counts.chunks, counts.snapshots, counts.directories, counts.entries
         ))?;
+        if counts.locked > 0 {
+            eprintln!(
+                "vault-rescue: this key does not open {} snapshots and blocks: only the hashes of their objects were compared",
+                counts.locked
+            );
+        }
         return Ok(good);
     }
+    // Before anything is said or made: what this key can never do.
+    repository.require(Class::Tree)?;
     for fault in repository.problems() {
         report(fault.clone());
     }

@@ -125,8 +125,12 @@ pub const NO_CHAPTER: &[(&str, &str)] = &[
 ];
 
 /// Folders of vectors that are no chapter's, and why.
-pub const NO_CHAPTER_VECTORS: &[(&str, &str)] =
-    &[("repository", "a whole repository: all chapters at once"), ("repositories", "whole repositories in one file each: what counts and what is forgotten")];
+#[rustfmt::skip]
+pub const NO_CHAPTER_VECTORS: &[(&str, &str)] = &[
+    ("repository", "a whole repository: all chapters at once"),
+    ("repository-roles", "a whole repository that roles wrote together"),
+    ("repositories", "whole repositories in one file each: what counts and what is forgotten"),
+];
 
 /// Fuzz targets that are no chapter's, and why.
 #[rustfmt::skip]

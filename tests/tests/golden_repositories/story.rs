@@ -140,7 +140,7 @@ pub fn by_rescue(folder: &Path, secret: &vault_rescue::slot::Secret) -> String {
     let mut story = Story::new(format!(
         "repository {}, {} epochs, configuration {sequence}, latest {}\n",
         hex(repository.id()),
-        repository.roots().all().len(),
+        repository.keys().all().len(),
         hex(&latest.name)
     ));
     for listed in &snapshots {
