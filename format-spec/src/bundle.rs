@@ -3,7 +3,7 @@
 use crate::cbor::{self, Item, Map};
 use crate::fault::{Result, Rule, fail};
 use crate::keys::{Bytes32, Class, Keys, Purpose, Roots};
-use crate::wrapped::PUBLIC_KEY_LEN;
+use crate::wrapped::{PUBLIC_KEY_LEN, is_public_key};
 
 /// The most root keys in an owner's bundle.
 pub const MAX_ROOTS: u64 = 1024;
@@ -104,8 +104,11 @@ fn one(map: Map<'_>, key: u64) -> Result<Option<Bytes32>> {
 }
 
 fn public(map: Map<'_>, key: u64) -> Result<Option<Vec<u8>>> {
-    let key = map.get(key).map(Item::fixed::<PUBLIC_KEY_LEN>).transpose()?;
-    Ok(key.map(|key| key.to_vec()))
+    let Some(bytes) = map.get(key).map(Item::fixed::<PUBLIC_KEY_LEN>).transpose()? else { return Ok(None) };
+    if !is_public_key(&bytes) {
+        return fail(Rule::WrongType, format!("key {key} is no public key"));
+    }
+    Ok(Some(bytes.to_vec()))
 }
 
 impl Bundle {

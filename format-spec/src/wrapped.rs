@@ -11,6 +11,11 @@ pub const SYMMETRIC_LEN: usize = 128;
 pub const PUBLIC_LEN: usize = 1248;
 /// Length of a public key of X-Wing.
 pub const PUBLIC_KEY_LEN: usize = 1216;
+
+/// Whether bytes are a public key: every number in its first part is below 3,329 (FIPS 203, chapter 7.2).
+pub fn is_public_key(bytes: &[u8; PUBLIC_KEY_LEN]) -> bool {
+    EncapsulationKey::try_from(&bytes[..]).is_ok()
+}
 /// Where commitment and encapsulation begin.
 const COMMITMENT: usize = 24;
 const ENCAPSULATION: usize = 56;

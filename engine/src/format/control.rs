@@ -3,7 +3,7 @@
 use super::compress::{self, Compression, Method};
 use super::error::{FormatError, Result};
 use super::id::RepositoryId;
-use super::keys::{KeyClass, KeyRing, SessionKey};
+use super::keys::{KeyClass, KeyRing, SessionKey, check_wrapped};
 use super::seal::{Cipher, NONCE_LENGTH, OVERHEAD, Sealed, padded_length};
 
 const MAGIC: &[u8; 8] = b"VAULTOB1";
@@ -109,10 +109,7 @@ pub fn open(ring: &KeyRing, sealed: Sealed, bytes: &[u8]) -> Result<Vec<u8>> {
     let wrapped_length = usize::from(u16::from_le_bytes([head[32], head[33]]));
     let wrapped = bytes.get(HEAD..HEAD + wrapped_length).ok_or(FormatError::Truncated)?;
     let (extra, boxed) = bytes.split_at(HEAD + wrapped_length);
-    if let Some(inner) = wrapped.get(4..8)
-        && wrapped[0] == 0
-        && inner != &head[12..16]
-    {
+    if check_wrapped(KeyClass::Tree, wrapped).is_ok() && wrapped[4..8] != head[12..16] {
         return Err(FormatError::BadStructure("an envelope of another epoch than its key"));
     }
     let message = match (sealed, wrapped) {

@@ -6,7 +6,7 @@ mod wrapped;
 
 pub use bundle::{Bundle, EPOCHS_MAX, ROOTS_MAX, RoleKeys};
 pub use recipient::PublicKey;
-pub use wrapped::{SessionKey, SessionRandom, WrappedKey, check_wrapped};
+pub use wrapped::{SessionKey, SessionRandom, WrapPlace, WrappedKey, check_wrapped};
 
 use super::error::{FormatError, Result};
 use super::id::{ChunkId, ObjectId, RepositoryId, TreeId};

@@ -300,7 +300,12 @@ impl Slot {
                 1 => label = Some(d.text("label")?.to_owned()),
                 2 => created = Some(d.time("time made")?),
                 3 => host = Some(d.text("host")?.to_owned()),
-                4 => role = Role::from_number(d.uint("role")?)?,
+                4 => {
+                    role = Role::from_number(d.uint("role")?)?;
+                    if role == Role::Owner {
+                        return Err(FormatError::WrongField("role of a label"));
+                    }
+                }
                 _ => drop(map.unknown(key, &mut d)?),
             }
         }

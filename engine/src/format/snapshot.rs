@@ -1,9 +1,12 @@
 //! Snapshots, the root records, and forget records (SPEC chapter 13).
 
 use super::cbor::{self, Decoder, MapWriter};
+use super::control;
 use super::error::{FormatError, Result};
 use super::id::{ObjectId, TreeId};
+use super::keys::KeyRing;
 use super::node::Time;
+use super::seal::Sealed;
 
 /// Most paths of a snapshot.
 pub const PATHS_MAX: usize = 1 << 20;
@@ -348,6 +351,12 @@ impl Forget {
             cbor::put_bytes(map.key(8), object);
         }
         map.finish()
+    }
+
+    /// The snapshot's record from which it can be put again, for who may open it: of its object if that is the one that is named, else as earlier programs put it.
+    pub fn kept(&self, ring: &KeyRing) -> Option<Vec<u8>> {
+        let object = self.object.as_ref().filter(|object| *blake3::hash(object).as_bytes() == self.snapshot.0);
+        object.and_then(|object| control::open(ring, Sealed::Snapshot, object).ok()).or_else(|| self.record.clone())
     }
 
     /// Reads the record.

@@ -443,11 +443,7 @@ impl Repository {
 
     /// The snapshot that a forget record keeps, for those who may read it.
     pub(crate) fn forgotten_snapshot(&self, forget: &Forget) -> Option<Snapshot> {
-        let of_object = || {
-            let object = forget.object.as_ref().filter(|object| object_id(object) == forget.snapshot)?;
-            Snapshot::decode(&control::open(&self.keys, Sealed::Snapshot, object).ok()?).ok()
-        };
-        of_object().or_else(|| Snapshot::decode(forget.record.as_ref()?).ok())
+        Snapshot::decode(&forget.kept(&self.keys)?).ok()
     }
 
     /// Whether a forget record counts for a snapshot: one of the snapshot's epoch or a later one (SPEC chapter 13).

@@ -5,7 +5,7 @@ use vault_engine::format::FormatError;
 use vault_engine::format::config::{Config, UNKNOWN_NUMBERS};
 use vault_engine::format::id::hex;
 use vault_engine::format::index::Segment;
-use vault_engine::format::keys::Key;
+use vault_engine::format::keys::{Bundle, Key};
 use vault_engine::format::pack::{self, END_LENGTH, End, Geometry, PACK_LENGTH_MIN, PackKind};
 use vault_engine::format::parity;
 use vault_engine::format::seal::Sealed;
@@ -25,14 +25,41 @@ pub fn slot(v: &Vector) -> Outcome {
     };
     let ring = slot.open(&secret)?;
     let label = slot.label(&ring)?;
-    Ok(vec![
+    let mut outputs = vec![
         ("repository", slot.repository.to_string()),
         ("kind", (slot.kind as u8).to_string()),
-        ("roots", ring.roots().unwrap().iter().map(|root| hex(&root.0)).collect()),
+        ("role", (ring.role() as u8).to_string()),
         ("label", label.label),
         ("made", time(label.created)),
         ("host", label.host),
-    ])
+        ("label-role", (label.role as u8).to_string()),
+    ];
+    let all = |keys: &[Key]| keys.iter().map(|key| hex(&key.0)).collect::<String>();
+    let held = match ring.bundle() {
+        Bundle::Owner(roots) => {
+            outputs.push(("roots", all(roots)));
+            return Ok(outputs);
+        }
+        Bundle::Backup { held, data, tree } => {
+            outputs.extend([("public-data", hex(&h(&data.encode()))), ("public-tree", hex(&h(&tree.encode())))]);
+            held
+        }
+        Bundle::Prune { held, wrap_tree } => {
+            outputs.push(("wrap-tree", all(wrap_tree)));
+            held
+        }
+    };
+    outputs.extend([("control", all(&held.control)), ("confirm", all(&held.confirm)), ("hedge", hex(&held.hedge.0))]);
+    outputs.extend([("name-tree", hex(&held.tree_name.0)), ("split", hex(&held.split.0)), ("own", hex(&held.own.0))]);
+    if let Some([name, chunker]) = &held.data_names {
+        outputs.extend([("name-data", hex(&name.0)), ("chunker", hex(&chunker.0))]);
+    }
+    Ok(outputs)
+}
+
+pub fn forget_kept(v: &Vector) -> Outcome {
+    let kept = Forget::decode(&v.input)?.kept(&ring(v)?);
+    Ok(vec![("record", kept.map_or("-".to_owned(), |record| hex(&record)))])
 }
 
 pub fn control(v: &Vector) -> Outcome {

@@ -6,7 +6,7 @@ use vault_engine::format::cbor::Decoder;
 use vault_engine::format::chunker::{ChunkClass, Chunker};
 use vault_engine::format::compress::{self, Method};
 use vault_engine::format::id::{ObjectId, RepositoryId};
-use vault_engine::format::keys::{Key, KeyClass, KeyRing, SessionRandom};
+use vault_engine::format::keys::{Bundle, Key, KeyClass, KeyRing, PublicKey, Role, SessionRandom, WrapPlace};
 use vault_engine::format::node::Time;
 use vault_engine::format::seal::{Cipher, SealKey, Sealed, padded_length};
 use vault_engine::format::secret::{read_key_file, read_recovery_key};
@@ -96,6 +96,20 @@ pub fn ring(v: &Vector) -> Result<KeyRing, Refusal> {
     ring_of(v, usize::MAX)
 }
 
+/// What a slot of the role backup holds in an epoch.
+fn backup_bundle(v: &Vector, epoch: u64) -> Result<Bundle, Refusal> {
+    let roots: Vec<Key> = v.roots()?.all().iter().take(epoch as usize + 1).map(|root| Key(*root)).collect();
+    Ok(Bundle::of_role(Role::Backup, &roots, Key([0; 32]))?)
+}
+
+fn public_key(v: &Vector, epoch: u64, class: KeyClass) -> Result<PublicKey, Refusal> {
+    match (backup_bundle(v, epoch)?, class) {
+        (Bundle::Backup { data, .. }, KeyClass::Data) => Ok(*data),
+        (Bundle::Backup { tree, .. }, KeyClass::Tree) => Ok(*tree),
+        _ => Err(Refusal::Vector("another role".to_owned())),
+    }
+}
+
 fn class(v: &Vector) -> Result<KeyClass, Refusal> {
     match v.byte("class")? {
         1 => Ok(KeyClass::Data),
@@ -145,6 +159,24 @@ pub fn run(v: &Vector) -> Outcome {
                 .session_key(class(v)?, &session, v.text("host")?, &SessionRandom { key: random, nonce: [0; 32], encapsulation: [7; 32] })
                 .unwrap();
             Ok(vec![proved(v, "key", |stated| mark(&SealKey::new(stated)) == mark(&key.seal))?])
+        }
+        "encapsulation-bytes" => {
+            let (session, random, class, epoch) = (v.fixed("session")?, v.fixed("random")?, class(v)?, v.number("epoch")?);
+            ring(v)?.control(epoch as u32)?;
+            let (backup, host) = (KeyRing::of(RepositoryId([0; 16]), backup_bundle(v, epoch)?), v.text("host")?);
+            let made = backup.session_key(class, &session, host, &SessionRandom { key: [1; 32], nonce: [0; 32], encapsulation: random })?.wrapped;
+            let place = WrapPlace { repository: backup.repository, class, epoch: epoch as u32, session };
+            let stated = v.fixed("out-bytes")?;
+            // What the engine encapsulates with these bytes is what it encapsulated.
+            let same = place.wrap_to(&public_key(v, epoch, class)?, &stated, &[1; 32], &[0; 32])[56..1176] == made[56..1176];
+            Ok(vec![("bytes", if same { hex(&stated) } else { "others".to_owned() })])
+        }
+        "wrap-to-public" => {
+            let (class, epoch) = (class(v)?, v.number("epoch")?);
+            let place = WrapPlace { repository: repository(v)?, class, epoch: epoch as u32, session: v.fixed("session")? };
+            let public = public_key(v, epoch, class)?;
+            let record = place.wrap_to(&public, &v.fixed("encapsulation-bytes")?, &v.fixed("key")?, &v.fixed("random")?);
+            Ok(vec![("record", hex(&record))])
         }
         "wrapped-key" => {
             let class = if v.input.get(1) == Some(&2) { KeyClass::Tree } else { KeyClass::Data };
@@ -200,6 +232,7 @@ pub fn run(v: &Vector) -> Outcome {
         "config" => objects::config(v),
         "snapshot" => objects::snapshot(v),
         "forget" => objects::forget(v),
+        "forget-kept" => objects::forget_kept(v),
         "index" => objects::index(v),
         "sweep" | "sweep-done" => objects::sweep(v),
         "node" => objects::node(v),
@@ -260,6 +293,8 @@ fn derive(v: &Vector) -> Outcome {
         proved(v, "wrap-data", |key| wrapped(KeyClass::Data, key))?,
         proved(v, "wrap-tree", |key| wrapped(KeyClass::Tree, key))?,
         proved(v, "hedge", hedged)?,
+        ("public-data", hex(&h(&public_key(v, u64::from(epoch), KeyClass::Data)?.encode()))),
+        ("public-tree", hex(&h(&public_key(v, u64::from(epoch), KeyClass::Tree)?.encode()))),
     ])
 }
 

@@ -126,7 +126,7 @@ pub fn repository(v: &Vector) -> Outcome {
     let latest = select::find(&list.snapshots, &Filter::default(), "latest").map_or("-".to_owned(), |stored| stored.id.to_hex());
     Ok(vec![
         ("repository", repository.keys.repository.to_string()),
-        ("epochs", repository.keys.roots().unwrap().len().to_string()),
+        ("epochs", (repository.keys.epoch() + 1).to_string()),
         ("config", if repository.config.sequence == 0 { "-".to_owned() } else { repository.config.sequence.to_string() }),
         ("snapshots", join(list.snapshots.iter().map(|stored| format!("{}:{}", stored.id.to_hex(), state(stored))))),
         ("latest", latest),

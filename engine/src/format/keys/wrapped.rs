@@ -1,8 +1,9 @@
 //! Session keys and the form they travel in: wrapped by who can unwrap them, or to a public key (SPEC chapter 5).
 
 use super::recipient::{ENCAPSULATION_LENGTH, decapsulate};
-use super::{KeyClass, KeyRing, Wrapping, derive, equal_in_constant_time, key_and_commitment};
+use super::{KeyClass, KeyRing, PublicKey, Wrapping, derive, equal_in_constant_time, key_and_commitment};
 use crate::format::error::{FormatError, Result};
+use crate::format::id::RepositoryId;
 use crate::format::seal::{Cipher, SealKey, Sealed};
 use zeroize::Zeroizing;
 
@@ -79,6 +80,36 @@ fn to_public(shared: &[u8; 32], class: KeyClass, session: &[u8], encapsulation: 
     key_and_commitment(&hasher)
 }
 
+/// What a wrapped key is bound to.
+#[derive(Clone, Copy, Debug)]
+pub struct WrapPlace {
+    /// The repository.
+    pub repository: RepositoryId,
+    /// What the key seals.
+    pub class: KeyClass,
+    /// The epoch of the key that unwraps it.
+    pub epoch: u32,
+    /// The session whose key it is.
+    pub session: [u8; 16],
+}
+
+impl WrapPlace {
+    fn wrap(&self, algorithm: u8, (wrapping, commitment): KeyAndCommitment, encapsulation: &[u8], key: &[u8; 32], nonce: &[u8; 32]) -> WrappedKey {
+        let head = [algorithm, self.class as u8, 0, 0];
+        let mut wrapped = [&head[..], &self.epoch.to_le_bytes(), &self.session, &commitment, encapsulation].concat();
+        let boxed = SealKey::new(&wrapping).seal(self.repository, Sealed::WrappedKey, Cipher::XChaCha20Poly1305, &wrapped, nonce, key);
+        wrapped.extend_from_slice(&boxed);
+        wrapped
+    }
+
+    /// Wraps `key` to a public key. `random` are the 64 bytes of the encapsulation: whoever knows them has the key, and they must never come twice;
+    /// [`KeyRing::session_key`] makes them as they should be.
+    pub fn wrap_to(&self, public: &PublicKey, random: &[u8; 64], key: &[u8; 32], nonce: &[u8; 32]) -> WrappedKey {
+        let (encapsulation, shared) = public.encapsulate(random);
+        self.wrap(TO_PUBLIC, to_public(&shared, self.class, &self.session, &encapsulation), &encapsulation, key, nonce)
+    }
+}
+
 impl KeyRing {
     fn wrapping(&self, class: KeyClass) -> &Wrapping {
         match class {
@@ -103,24 +134,18 @@ impl KeyRing {
         hedged(&mut hasher, &random.key);
         let key = Zeroizing::new(*hasher.finalize().as_bytes());
 
-        let epoch = self.epoch();
-        let head = |algorithm| [&[algorithm, class as u8, 0, 0][..], &epoch.to_le_bytes(), session].concat();
-        let ((wrapping, commitment), mut wrapped, encapsulation) = match self.wrapping(class) {
-            Wrapping::Both(keys) => (symmetric(&keys[epoch as usize], class, session), head(SYMMETRIC), Vec::new()),
+        let place = WrapPlace { repository: self.repository, class, epoch: self.epoch(), session: *session };
+        let wrapped = match self.wrapping(class) {
+            Wrapping::Both(keys) => place.wrap(SYMMETRIC, symmetric(&keys[place.epoch as usize], class, session), &[], &key, &random.nonce),
             Wrapping::Wrap(public) => {
                 let mut hasher = blake3::Hasher::new_keyed(&derive("vault v1 encapsulate", &self.hedge).0);
                 hedged(&mut hasher, &random.encapsulation);
                 let mut seed = Zeroizing::new([0; 64]);
                 hasher.finalize_xof().fill(&mut seed[..]);
-                let (encapsulation, shared) = public.encapsulate(&seed);
-                (to_public(&shared, class, session, &encapsulation), head(TO_PUBLIC), encapsulation)
+                place.wrap_to(public, &seed, &key, &random.nonce)
             }
             Wrapping::Neither => return Err(self.not_allowed("store contents")),
         };
-        wrapped.extend_from_slice(&commitment);
-        wrapped.extend_from_slice(&encapsulation);
-        let boxed = SealKey::new(&wrapping).seal(self.repository, Sealed::WrappedKey, Cipher::XChaCha20Poly1305, &wrapped, &random.nonce, &key[..]);
-        wrapped.extend_from_slice(&boxed);
         Ok(SessionKey { seal: SealKey::new(&key), wrapped })
     }
 
