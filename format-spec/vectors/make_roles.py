@@ -117,6 +117,9 @@ def control_objects(vec, flip, REPO, OTHER, ROOTS, COMMON):
     c("-beyond", "a wrapped key beyond the end", "truncated", good[: 34 + 1247])
     c("-changed", "a bit of the encapsulation", "wrong-key", flip(good, 34 + 500))
     c("-swapped", "the wrapped key of another snapshot", "not-authentic", good[:34] + snapshot_object(ROOTS, REPO, record)[34 : 34 + 1248] + good[34 + 1248 :])
+    c("-reserved", "a reserved field of the wrapped key that is not zero", "bad-structure", snapshot_object(ROOTS, REPO, record, wrapped=wrap_public(ROOTS, REPO, 0, rnd(16), 2, rnd(), reserved=1)))
+    c("-epoch-unknown", "an epoch without a root key", "unknown-epoch", snapshot_object(ROOTS + [rnd()], REPO, record, epoch=2))
+    c("-to-data", "a tree key that is wrapped to the public key of data", "wrong-key", snapshot_object(ROOTS, REPO, record, wrapped=wrap_public(ROOTS, REPO, 0, rnd(16), 2, rnd(), to=(0, 1))))
     c("-repository", "wrapped in another repository", "not-authentic", snapshot_object(ROOTS, REPO, record, wrapped=wrap_public(ROOTS, OTHER, 0, rnd(16), 2, rnd())))
 
 
@@ -185,6 +188,10 @@ def packs(vec, flip, REPO, OTHER, ROOTS, COMMON):
     changed = [good[0], flip(good[1], 600)]
     p("changed-read", "a bit of an encapsulation costs only its blocks", "ok", build(given=changed), op="pack-read")
     p("changed", "a block whose key's encapsulation is changed", "wrong-key", build(given=changed))
+    beyond = [good[0], wrap_public(ROOTS + [rnd()], REPO, 2, session, 1, deks[1])]
+    p("epoch-unknown-read", "a key of an unknown epoch costs only its blocks", "ok", build(given=beyond), op="pack-read")
+    p("epoch-unknown", "a block whose key is of an unknown epoch", "unknown-epoch", build(given=beyond))
+    p("reserved", "a wrapped key whose reserved field is not zero", "bad-structure", build(given=[good[0], wrap_public(ROOTS, REPO, 1, session, 1, deks[1], reserved=1)]))
     p("swapped", "keys of two blocks, swapped", "not-authentic", build(given=good[::-1]))
 
 
