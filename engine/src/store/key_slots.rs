@@ -59,9 +59,12 @@ impl Repository {
     /// Adds a key slot of a role, which `secret` opens.
     ///
     /// # Errors
-    /// [`RepositoryError::NotAllowed`] for all but owners.
+    /// [`RepositoryError::NotAllowed`] for all but owners; [`RepositoryError::Invalid`] for a secret that opens another slot already: whose rights it gives must be certain.
     pub fn add_key(&self, secret: &Secret, role: Role, label: &str, host_name: &str) -> Result<ObjectId> {
         let bundle = Bundle::of_role(role, self.roots("add keys")?, Key(self.host.random())).map_err(|error| RepositoryError::format("new key slot", error))?;
+        if let Some((id, _)) = self.own_slots()?.iter().find(|(_, slot)| slot.open(secret).is_ok_and(|keys| keys.epoch() == self.keys.epoch())) {
+            return Err(RepositoryError::Invalid(format!("this password or key opens slot {} already: a new slot needs one of its own", id.short())));
+        }
         self.put_bundle(secret, &bundle, label, host_name)
     }
 

@@ -13,7 +13,7 @@ use super::own::{Own, is_own_session};
 use super::{Store, StoreErrorKind};
 use crate::format::FormatError;
 use crate::format::config::Config;
-use crate::format::control::{self, SealedBy};
+use crate::format::control::{self, CONTROL_LENGTH_MAX, SealedBy};
 use crate::format::id::{ObjectId, RepositoryId};
 use crate::format::index::Segment;
 use crate::format::keys::{Key, KeyRing};
@@ -435,10 +435,11 @@ impl Repository {
         Ok(self.forget_records(&mut Vec::new())?.into_iter().map(|(forget, _)| forget).collect())
     }
 
-    /// A snapshot's object as it is stored, for the record of its removal; `None` if it cannot be had.
+    /// A snapshot's object as it is stored, for the record of its removal; `None` if it cannot be had, or is too long for a record.
     pub(crate) fn snapshot_object(&self, id: ObjectId) -> Option<Vec<u8>> {
         let name = ObjectName::new(ObjectKind::Snapshot, id);
-        self.cache.get(&self.keys, &name, Cached::Whole).filter(|bytes| object_id(bytes) == id).or_else(|| get_checked(&*self.store, &name).ok())
+        let cached = self.cache.get(&self.keys, &name, Cached::Whole).filter(|bytes| object_id(bytes) == id);
+        cached.or_else(|| get_checked(&*self.store, &name).ok()).filter(|object| object.len() <= CONTROL_LENGTH_MAX / 2)
     }
 
     /// The snapshot that a forget record keeps, for those who may read it.
