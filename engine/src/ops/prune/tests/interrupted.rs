@@ -127,7 +127,7 @@ fn a_prune_gives_no_index_to_what_is_broken() {
     let broken = names(&store, ObjectKind::DataPack);
     broken.iter().for_each(|name| spoil(&store, name));
     // Its record is gone too, and what it needed is needed by another snapshot: nothing vouches for the packs.
-    let extents: Vec<Extent> = (0..4).map(|seed| Extent::Chunk { id: repository.keys.name_data(&plain(seed)), length: 200_000 }).collect();
+    let extents: Vec<Extent> = (0..4).map(|seed| Extent::Chunk { id: repository.keys.data_names().unwrap().name(&plain(seed)), length: 200_000 }).collect();
     let builder = Builder::new(&repository);
     let root = builder.tree(vec![builder.with_extents("all", extents)]);
     builder.commit(root);
@@ -146,7 +146,7 @@ fn what_only_a_scan_found_is_read_and_not_relied_on() {
     snapshot(&repository, 0..4);
     names(&store, ObjectKind::Index).iter().for_each(|name| store.delete(name).unwrap());
     let repository = reopened(&store);
-    let (name, pack) = (repository.keys.name_data(&plain(1)), names(&store, ObjectKind::DataPack)[0]);
+    let (name, pack) = (repository.keys.data_names().unwrap().name(&plain(1)), names(&store, ObjectKind::DataPack)[0]);
     for scan in Scan::STEPS {
         repository.lookup().scan(&repository, scan).unwrap();
         assert_eq!(repository.chunk(name, 200_000).unwrap(), plain(1));
