@@ -136,6 +136,46 @@ fn only_pruning_and_removing_keys_need_the_right_to_delete() {
     assert!(store.inner.list(ObjectKind::Sweep).unwrap().is_empty());
 }
 
+/// New keys are put before old ones go; that these stay undoes nothing.
+#[test]
+fn keys_are_changed_and_rotated_and_the_old_ones_stay() {
+    let store = Arc::new(AppendOnly::default());
+    let secret = |byte| Secret::KeyFile(Key([byte; 32]));
+    let open = |byte| Repository::open(store.clone(), Arc::new(SystemHost::default()), &[secret(byte)], None).unwrap();
+    let keys = [(secret(1), "one"), (secret(2), "two")];
+    let repository = Repository::init(store.clone(), Arc::new(SystemHost::default()), &keys, &InitOptions::default(), None).unwrap();
+    let source = tempfile::tempdir().unwrap();
+    fs::write(source.path().join("before"), "before").unwrap();
+    back_up(&repository, source.path());
+    let (_, old) = repository.replace_key(&secret(3), "three", "here").unwrap();
+    assert_eq!((old.removed, old.left.len()), (0, 1));
+    assert!([1, 2, 3].iter().all(|byte| good(&open(*byte)).len() == 1));
+
+    let rotated = open(3).rotate_keys(&[(secret(3), "three"), (secret(4), "four")], "here").unwrap();
+    assert_eq!((rotated.removed, rotated.left.len()), (0, 3));
+    // The same secret opens an old slot and a new one: the new one counts.
+    let repository = open(3);
+    assert_eq!(repository.keys.epoch(), 1);
+    fs::write(source.path().join("after"), "after").unwrap();
+    back_up(&repository, source.path());
+    assert_eq!((good(&repository).len(), good(&open(4)).len()), (2, 2));
+    let whole = VerifyOptions { read_data: true, ..VerifyOptions::default() };
+    assert_eq!(verify(&repository, &whole, &Quiet, &Cancel::default()).unwrap().damage, []);
+    // Old keys read what they could, nothing newer, and write nothing.
+    for byte in [1, 2] {
+        let old = open(byte);
+        assert_eq!((old.keys.epoch(), good(&old).len()), (0, 1));
+        assert!(old.check_writable().is_err());
+    }
+
+    store.gives.store(true, Ordering::Relaxed);
+    let repository = open(3);
+    rotated.left.iter().for_each(|id| repository.remove_key(*id).unwrap());
+    assert_eq!(repository.key_slots().unwrap().len(), 2);
+    assert!(matches!(Repository::open(store.clone(), Arc::new(SystemHost::default()), &[secret(1)], None), Err(RepositoryError::WrongKey { .. })));
+    assert_eq!(good(&open(4)).len(), 2);
+}
+
 /// Folders in which the kernel lets nobody delete, rename or replace.
 struct Sealed(PathBuf);
 
@@ -158,7 +198,7 @@ fn folders_in_which_nothing_can_be_deleted() {
     if !can::or_skip(Can::AppendOnly) {
         return;
     }
-    let room = CleanRoom::with_repository();
+    let mut room = CleanRoom::with_repository();
     let source = room.path("source");
     tree::write(&source, &[tree::file("a", "one"), tree::noise("b", 3 << 20, 1)]);
     let sealed = Sealed(room.repository());
@@ -183,6 +223,14 @@ fn folders_in_which_nothing_can_be_deleted() {
     room.vault(["key", "remove", other["id"].as_str().unwrap()]).run().code(13).says("may delete");
     room.vault(["forget", "--keep-last", "1"]).run().ok().says("0 snapshots forgotten");
     room.verify();
+    // A rotation is done without; what stays is told, and the new recovery key is there.
+    let rotated = room.vault(["key", "rotate", "--json"]).run().code(13).says("the keys are rotated, but 3 old keys stay");
+    let recovery = rotated.events_of("recovery_key")[0]["file"].as_str().unwrap().to_owned();
+    room.guard_key_files();
+    room.backup(&source);
+    room.verify();
+    let by_recovery = room.vault(["--recovery-key-file", &recovery, "snapshots", "--json"]).run().ok();
+    assert_eq!(by_recovery.events_of("snapshot").len(), room.snapshots().len());
 
     drop(sealed);
     let folder = room.repository().join("snapshots");

@@ -26,6 +26,8 @@ fn a_bucket_serves_like_a_directory() {
     let room = room(&server, "deep/in/the/bucket");
     let source = room.path("source");
     tree::write(&source, &[tree::types(), tree::drawn(3, 100), vec![tree::noise("big", 40_000_000, 1)]].concat());
+    let config = room.vault(["cat", "config", "--json"]).run().ok().events_of("object").remove(0);
+    assert_eq!((&config["value"]["pack_size"], &config["value"]["parity"]), (&(32 << 20).into(), &"none".into()), "{config}");
     room.backup(&source);
     fs::remove_file(source.join("big")).unwrap();
     tree::write(&source, &[tree::noise("other", 3_000_000, 2)]);

@@ -77,8 +77,7 @@ fn open_or_make(args: &Args, settings: &Settings, session: &Session, pack_size: 
     let (_, location) = located(settings)?;
     let may_make = args.init || (!settings.repository_is_named() && session.world.has_terminal());
     if may_make && !args.dry_run && !exists(&location)? {
-        let defaults = InitOptions::default();
-        let made = InitOptions { pack_size_bytes: pack_size.unwrap_or(defaults.pack_size_bytes), ..defaults };
+        let made = InitOptions { pack_size_bytes: pack_size.unwrap_or_else(|| location.pack_size_bytes()), ..InitOptions::default() };
         let repository = session.create(settings, &session.world.user(), true, made)?;
         return Ok((repository, true));
     }

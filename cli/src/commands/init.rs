@@ -2,7 +2,7 @@
 
 use crate::complaint::Complaint;
 use crate::exit::Exit;
-use crate::session::Session;
+use crate::session::{Session, located};
 use vault_engine::format::parity::ParityScheme;
 use vault_engine::format::seal::Cipher;
 use vault_engine::store::repository::InitOptions;
@@ -20,7 +20,7 @@ pub struct Args {
     #[arg(long)]
     no_recovery_key: bool,
 
-    /// Size of new data packs [default: 16M]
+    /// Size of new data packs [default: 16M; 32M in a bucket]
     #[arg(long, value_name = "SIZE", value_parser = crate::args::filter::size)]
     pack_size: Option<u64>,
 
@@ -36,12 +36,12 @@ pub struct Args {
 pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
     let settings = session.settings()?;
     let label = args.label.clone().unwrap_or_else(|| session.world.user());
-    let defaults = InitOptions::default();
+    let (_, location) = located(&settings)?;
     let options = InitOptions {
         cipher: args.cipher.unwrap_or_default(),
         parity: args.parity,
-        pack_size_bytes: args.pack_size.unwrap_or(defaults.pack_size_bytes),
-        ..defaults
+        pack_size_bytes: args.pack_size.unwrap_or_else(|| location.pack_size_bytes()),
+        ..InitOptions::default()
     };
     session.create(&settings, &label, !args.no_recovery_key, options)?;
     Ok(Exit::Complete)

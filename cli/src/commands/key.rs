@@ -8,10 +8,11 @@ use crate::output::text::{Table, count, local, rfc3339, visible};
 use crate::secrets::{self, Hidden, Secret, SecretSource};
 use crate::session::{Session, located, unlocking};
 use std::path::PathBuf;
+use vault_engine::format::id::ObjectId;
 use vault_engine::format::keys::{Key, Role};
 use vault_engine::format::secret as keytext;
 use vault_engine::format::slot::{self, SlotKind};
-use vault_engine::store::key_slots::SlotInfo;
+use vault_engine::store::key_slots::{SlotInfo, Superseded};
 use vault_engine::store::repository::Repository;
 
 /// Manage the passwords and keys that open the repository
@@ -104,8 +105,9 @@ pub fn run(args: &Args, session: &Session) -> Result<Exit, Complaint> {
             let secret = new.secret(session, &repository)?;
             let current = repository.key_slots()?.into_iter().find(|slot| slot.current);
             let label = new.label.clone().or_else(|| Some(current?.label?.label)).unwrap_or_else(|| session.world.user());
-            let id = repository.replace_key(&secret, &label, &session.world.host)?;
+            let (id, old) = repository.replace_key(&secret, &label, &session.world.host)?;
             report(&repository, session, "added", |slot| slot.id == id)?;
+            all_gone(&old, "the new key works", "what the old one opens, it still opens")?;
         }
         What::Recovery { output } => {
             repository.require_owner("add keys")?;
@@ -254,9 +256,22 @@ fn rotate(repository: &Repository, session: &Session, new: &NewSecret) -> Result
     }
     let label = new.label(session);
     let host = session.world.host.clone();
-    let removed = with_recovery(repository, session, None, |recovery| Ok(repository.rotate_keys(&[(secret, &label), (recovery, "recovery key")], &host)?))?;
+    let old = with_recovery(repository, session, None, |recovery| Ok(repository.rotate_keys(&[(secret, &label), (recovery, "recovery key")], &host)?))?;
     session.output.remark(format_args!(
         "Root keys rotated; {} removed. Whoever else is to open the repository needs a new one: vault key add",
-        count(removed as u64, "old key", "old keys")
-    ))
+        count(old.removed as u64, "old key", "old keys")
+    ))?;
+    all_gone(&old, "the keys are rotated", "what was stored before can still be read with them, what is stored from now on cannot")
+}
+
+/// New keys stand; that the old ones are still there is for somebody to see to.
+fn all_gone(old: &Superseded, done: &str, meaning: &str) -> Result<(), Complaint> {
+    if old.left.is_empty() {
+        return Ok(());
+    }
+    let stay = if old.left.len() == 1 { "1 old key stays".to_owned() } else { format!("{} old keys stay", old.left.len()) };
+    let ids: Vec<String> = old.left.iter().map(ObjectId::short).collect();
+    Err(Complaint::new(Exit::Refused, format!("{done}, but {stay}, since the store does not let these credentials delete"))
+        .hint(meaning)
+        .hint(format!("with credentials that may delete: vault key remove {}", ids.join(", and of "))))
 }

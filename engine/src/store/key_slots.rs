@@ -28,6 +28,15 @@ pub struct SlotInfo {
     pub current: bool,
 }
 
+/// What a change of keys did to the slots in whose place it put others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Superseded {
+    /// How many were removed.
+    pub removed: usize,
+    /// Those that stay, since the store lets this client delete nothing. They still open what they opened before.
+    pub left: Vec<ObjectId>,
+}
+
 pub(super) fn put_slot(store: &dyn Store, keys: &KeyRing, bundle: &Bundle, host: &dyn Host, host_name: &str, secret: &Secret, label: &str) -> Result<ObjectId> {
     let label = SlotLabel { label: label.to_owned(), created: host.now(), host: host_name.to_owned(), role: bundle.role() };
     let random = SlotRandom { salt: host.random(), bundle: host.random(), label: host.random() };
@@ -114,18 +123,28 @@ impl Repository {
         Ok(())
     }
 
-    /// Puts a new slot for `secret` in place of the one this session was opened with (a changed password).
-    pub fn replace_key(&self, secret: &Secret, label: &str, host_name: &str) -> Result<ObjectId> {
-        let id = self.put_bundle(secret, self.keys.bundle(), label, host_name)?;
-        if id != self.slot {
-            self.delete_slot(self.slot)?;
+    /// Removes slots that others were put in place of: these stand, so that nothing is undone where nothing may be deleted.
+    fn supersede(&self, old: impl Iterator<Item = ObjectId>) -> Result<Superseded> {
+        let mut outcome = Superseded::default();
+        for id in old {
+            match self.delete_slot(id) {
+                Ok(()) => outcome.removed += 1,
+                Err(RepositoryError::NoDeletion(_)) => outcome.left.push(id),
+                Err(error) => return Err(error),
+            }
         }
-        Ok(id)
+        Ok(outcome)
+    }
+
+    /// Puts a new slot for `secret` in place of the one this session was opened with (a changed password). Returns the new slot, and what became of the old one.
+    pub fn replace_key(&self, secret: &Secret, label: &str, host_name: &str) -> Result<(ObjectId, Superseded)> {
+        let id = self.put_bundle(secret, self.keys.bundle(), label, host_name)?;
+        Ok((id, self.supersede([self.slot].into_iter().filter(|old| *old != id))?))
     }
 
     /// Starts a new epoch of keys: what is written from now on is out of reach of every key slot made before.
-    /// All old slots are removed; `secrets` get new ones. Returns how many were removed.
-    pub fn rotate_keys(&self, secrets: &[(Secret, &str)], host_name: &str) -> Result<usize> {
+    /// All old slots are removed, as far as the store lets this client; `secrets` get new ones.
+    pub fn rotate_keys(&self, secrets: &[(Secret, &str)], host_name: &str) -> Result<Superseded> {
         self.check_writable()?;
         if secrets.is_empty() {
             return Err(RepositoryError::Invalid("a repository needs at least one key".to_owned()));
@@ -146,11 +165,6 @@ impl Repository {
             .map_err(|error| RepositoryError::format("new configuration", error))?;
         put_named(&*self.store, ObjectKind::Config, bytes)?;
         self.store.barrier()?;
-        let mut removed = 0;
-        for id in old.into_keys().filter(|id| !new.contains(id)) {
-            self.delete_slot(id)?;
-            removed += 1;
-        }
-        Ok(removed)
+        self.supersede(old.into_keys().filter(|id| !new.contains(id)))
     }
 }

@@ -49,6 +49,15 @@ impl Location {
         }
     }
 
+    /// Size in bytes of data packs in a new repository there, where nobody says otherwise. A bucket's requests cost, so there are half as many of them;
+    /// larger packs yet would double the memory of a backup.
+    pub fn pack_size_bytes(&self) -> u64 {
+        match self {
+            Self::Directory(_) => 16 << 20,
+            Self::S3(_) => 32 << 20,
+        }
+    }
+
     /// The store of an existing repository; [`StoreErrorKind::Missing`] if there is none.
     pub fn open(&self) -> Result<Arc<dyn Store>, StoreError> {
         match self {

@@ -97,7 +97,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Speed and space")]
     pub read_concurrency: Option<u16>,
 
-    /// Memory to stay below, 64M at least; smaller packs and blocks, fewer threads [default: 92M on two cores, 5M more for each further one]
+    /// Memory to stay below, 64M at least; smaller packs and blocks, fewer threads [default: 92M on two cores, 5M more for each further one, 32M more for the packs of a bucket]
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Speed and space")]
     pub memory_limit: Option<u64>,
 
