@@ -17,6 +17,7 @@ pub mod disk;
 pub mod files;
 pub mod hostile;
 pub mod lab;
+pub mod lives;
 #[cfg(feature = "system")]
 pub mod mount;
 #[cfg(feature = "system")]
