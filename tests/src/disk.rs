@@ -3,7 +3,7 @@
 //! A name is made durable by the barrier of the handle that put, deleted or adopted it, and by no other: that is weaker than any file system, where
 //! syncing a folder keeps what others put into it, too.
 
-use crate::tree::Random;
+use crate::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -105,9 +105,10 @@ impl Disk {
         let mut random = Random(seed);
         let mut torn = Vec::new();
         for (name, states) in states {
-            let state = &states[random.below(states.len() as u64) as usize];
-            match state {
-                Some(bytes) if matches!(power, Power::Torn(_)) && random.below(2) == 0 => {
+            let number = random.below(states.len() as u64) as usize;
+            match &states[number] {
+                // What was there before anything changed is synced: a delete that is undone brings all of it back.
+                Some(bytes) if matches!(power, Power::Torn(_)) && number > 0 && random.below(2) == 0 => {
                     let length = random.below(bytes.len() as u64) as usize;
                     self.write(name, Some(&Arc::new(bytes[..length].to_vec())));
                     torn.push(name);
@@ -126,59 +127,96 @@ impl Disk {
     }
 }
 
-struct State {
-    disk: Disk,
+/// What is known of one handle alone.
+#[derive(Default)]
+struct Own {
     /// What the next barrier of this handle makes durable.
     touched: BTreeSet<ObjectName>,
     calls: u64,
     died_in: Option<&'static str>,
 }
 
-/// A program's handle on a disk.
-pub struct ModelStore {
-    state: Mutex<State>,
-    cut: Option<(u64, Effect)>,
+/// What a call works on.
+struct State<'a> {
+    disk: &'a mut Disk,
+    touched: &'a mut BTreeSet<ObjectName>,
 }
+
+/// A program's handle on a disk, which it may have to share with others.
+pub struct ModelStore {
+    disk: Arc<Mutex<Disk>>,
+    own: Mutex<Own>,
+    cut: Option<(u64, Effect)>,
+    gate: Option<Gate>,
+}
+
+/// Asked before each call, which it may hold up; `false`: this program makes no more calls.
+pub type Gate = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// The calls that change something.
 pub const WRITES: [&str; 4] = ["put", "delete", "replace", "barrier"];
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap()
+}
+
 impl ModelStore {
-    /// A handle that works.
+    /// A handle that works, on a disk of its own.
     pub fn new(disk: Disk) -> Self {
-        Self { state: Mutex::new(State { disk, touched: BTreeSet::new(), calls: 0, died_in: None }), cut: None }
+        Self::shared(Arc::new(Mutex::new(disk)))
+    }
+
+    /// A handle that works, on a disk that others work on.
+    pub fn shared(disk: Arc<Mutex<Disk>>) -> Self {
+        Self { disk, own: Mutex::default(), cut: None, gate: None }
     }
 
     /// A handle whose call number `at`, counted from 1, is its last.
     pub fn dying(disk: Disk, at: u64, effect: Effect) -> Self {
-        Self { cut: Some((at, effect)), ..Self::new(disk) }
+        Self::new(disk).dies(at, effect)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap()
+    /// The same handle, whose call number `at`, counted from 1, is its last.
+    pub fn dies(self, at: u64, effect: Effect) -> Self {
+        Self { cut: Some((at, effect)), ..self }
+    }
+
+    /// The same handle behind a gate.
+    pub fn behind(self, gate: Gate) -> Self {
+        Self { gate: Some(gate), ..self }
     }
 
     /// The disk as it is now.
     pub fn disk(&self) -> Disk {
-        self.state().disk.clone()
+        lock(&self.disk).clone()
     }
 
     /// The call in which it died, if it did.
     pub fn died_in(&self) -> Option<&'static str> {
-        self.state().died_in
+        lock(&self.own).died_in
     }
 
-    fn call<T>(&self, what: &'static str, act: impl FnOnce(&mut State) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let mut state = self.state();
-        if state.died_in.is_none() {
-            state.calls += 1;
-            match self.cut.filter(|(at, _)| *at == state.calls) {
-                None => return act(&mut state),
-                Some((_, effect)) => {
-                    state.died_in = Some(what);
-                    if effect == Effect::After {
-                        let _ = act(&mut state);
-                    }
+    /// How many calls were made, those behind the last one not counted.
+    pub fn calls(&self) -> u64 {
+        lock(&self.own).calls
+    }
+
+    fn call<T>(&self, what: &'static str, act: impl FnOnce(&mut State<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let may_pass = self.gate.as_ref().is_none_or(|gate| gate());
+        let mut own = lock(&self.own);
+        if !may_pass {
+            own.died_in.get_or_insert(what);
+        }
+        if own.died_in.is_none() {
+            own.calls += 1;
+            let cut = self.cut.filter(|(at, _)| *at == own.calls);
+            if cut.is_some() {
+                own.died_in = Some(what);
+            }
+            if cut.is_none_or(|(_, effect)| effect == Effect::After) {
+                let done = act(&mut State { disk: &mut lock(&self.disk), touched: &mut own.touched });
+                if cut.is_none() {
+                    return done;
                 }
             }
         }
@@ -186,7 +224,7 @@ impl ModelStore {
     }
 }
 
-fn read<T>(state: &State, name: &ObjectName, take: impl FnOnce(&[u8]) -> Option<T>) -> Result<T, StoreError> {
+fn read<T>(state: &State<'_>, name: &ObjectName, take: impl FnOnce(&[u8]) -> Option<T>) -> Result<T, StoreError> {
     let bytes = state.disk.objects.get(name).ok_or_else(|| StoreError::new(StoreErrorKind::Missing, name, "no such object"))?;
     take(bytes).ok_or_else(|| StoreError::new(StoreErrorKind::Corrupt, name, "the object is shorter than it should be"))
 }
@@ -249,12 +287,12 @@ impl Store for ModelStore {
     }
 
     fn adopt(&self, name: &ObjectName) {
-        self.state().touched.insert(*name);
+        lock(&self.own).touched.insert(*name);
     }
 
     fn barrier(&self) -> Result<(), StoreError> {
         self.call("barrier", |state| {
-            let touched = std::mem::take(&mut state.touched);
+            let touched = std::mem::take(state.touched);
             state.disk.open.retain(|change| !touched.contains(&change.name));
             Ok(())
         })

@@ -1,7 +1,7 @@
 //! Files in memory: a source for backups, and what a snapshot says they were. No file system, so thousands of runs take seconds.
 
-use crate::tree::Random;
-use std::collections::BTreeMap;
+use crate::random::Random;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -74,18 +74,27 @@ impl Files {
 pub struct FilesSource {
     files: Files,
     label: &'static str,
+    unreadable: BTreeSet<String>,
 }
 
 impl FilesSource {
     /// The files under an absolute path of their own.
     pub fn new(files: &Files, label: &'static str) -> Self {
-        Self { files: files.clone(), label }
+        Self { files: files.clone(), label, unreadable: BTreeSet::new() }
+    }
+
+    /// The same, but that these cannot be opened.
+    #[must_use]
+    pub fn with_unreadable(mut self, paths: impl IntoIterator<Item = String>) -> Self {
+        self.unreadable.extend(paths);
+        self
     }
 }
 
 struct Folder {
     prefix: String,
     files: Files,
+    unreadable: BTreeSet<String>,
 }
 
 fn number_of(bytes: &[u8]) -> u64 {
@@ -118,6 +127,9 @@ impl SourceDir for Folder {
 
     fn open(&self, name: &[u8]) -> io::Result<Box<dyn Body>> {
         let path = format!("{}{}", self.prefix, std::str::from_utf8(name).unwrap());
+        if self.unreadable.contains(&path) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         let bytes = self.files.0.get(&path).ok_or(io::ErrorKind::NotFound)?.clone();
         Ok(Box::new(OpenFile { stat: stat_of(&path, Some(&bytes)), bytes, at: 0 }))
     }
@@ -157,7 +169,9 @@ impl Body for OpenFile {
 
 impl Source for FilesSource {
     fn walk(&self, visitor: &mut dyn Visitor) -> Result<(), Stop> {
-        let dir = |prefix: &str| -> Arc<dyn SourceDir> { Arc::new(Folder { prefix: prefix.to_owned(), files: self.files.clone() }) };
+        let dir = |prefix: &str| -> Arc<dyn SourceDir> {
+            Arc::new(Folder { prefix: prefix.to_owned(), files: self.files.clone(), unreadable: self.unreadable.clone() })
+        };
         let top = dir("");
         // A folder comes where its name comes, which is not where its path with a slash does.
         let mut names: Vec<&str> = self.files.0.keys().map(|path| path.split('/').next().unwrap()).collect();

@@ -1,7 +1,7 @@
 //! A store that misbehaves as it is told to, by seed: answers with errors, late, twice, not at all, with other bytes; and lies.
 
 use crate::disk::ModelStore;
-use crate::tree::Random;
+use crate::random::Random;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};

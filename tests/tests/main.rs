@@ -15,6 +15,7 @@ mod hostile;
 mod incomplete;
 mod keys;
 mod liars;
+mod lives;
 mod matrix;
 mod memory;
 mod model;

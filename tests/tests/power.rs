@@ -330,6 +330,29 @@ fn objects_cut_short_by_a_power_cut_cost_nothing_acknowledged() {
     }
 }
 
+/// A pin comes behind the snapshot of a killed run in the chain of its writer; then the power goes. The fuzz target `lives` found it.
+#[test]
+fn who_comes_behind_a_killed_run_keeps_what_it_names() {
+    let world = world();
+    let chained = (1..).map_while(|at| {
+        let store = Arc::new(ModelStore::dying(world.disk.clone(), at, Effect::Before));
+        let done = lab::open(store.clone(), 1, None).and_then(|repository| Operation::Backup.run(&repository, &world));
+        store.died_in().map(|_| (at, done, store.disk()))
+    });
+    let mut seen = 0;
+    for (at, done, disk) in chained {
+        let (repository, store) = open(&disk, &[1], None, "after the death");
+        let is_left = done.is_err() && repository.snapshots().unwrap().snapshots.iter().any(|stored| !stored.confirmed);
+        Operation::Pin.run(&repository, &world).unwrap();
+        let mut disk = store.disk();
+        disk.cut_power(Power::Lost);
+        let (repository, _) = open(&disk, &[1], None, "after the power cut");
+        assert_eq!(lab::damage(&repository, None).unwrap(), [], "a backup that died in call {at}, then a pin");
+        seen += u32::from(is_left);
+    }
+    assert!(seen > 0, "no run died behind its snapshot");
+}
+
 #[test]
 fn an_init_cut_at_every_call_is_a_repository_or_can_be_made_again() {
     let mut points = 0;

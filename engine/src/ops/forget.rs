@@ -52,6 +52,12 @@ pub(super) fn replace(repository: &Repository, snapshots: &[&StoredSnapshot], re
             other => other?,
         };
     }
+    if snapshots.iter().any(|stored| stored.forgotten) {
+        // Their records are a killed run's, and perhaps not yet durable.
+        for (id, _) in repository.store.list(ObjectKind::Forget)? {
+            repository.store.adopt(&ObjectName::new(ObjectKind::Forget, id));
+        }
+    }
     repository.store.barrier()?;
     let mut gone = true;
     for stored in snapshots {

@@ -171,7 +171,8 @@ pub fn prune(repository: &Repository, options: &PruneOptions, monitor: &dyn Moni
                 repository.lookup.refresh();
             }
             // Others sweep too: what was listed is gone, or lies elsewhere by now. Only what is missing in a store that stands still is missing.
-            Err(error) if error.is_damage() && has_changed(repository, &listed)? => {
+            // Where no pack was listed yet, a snapshot is damaged.
+            Err(error) if error.is_damage() && !listed.is_empty() && has_changed(repository, &listed)? => {
                 if tries == TRIES_MAX {
                     let what = format!("other prunes keep moving what this one looks at, {error} the last time; try again when fewer of them run");
                     return Err(RepositoryError::Invalid(what));

@@ -175,6 +175,20 @@ fn a_tree_missing_below_a_confirmed_snapshot_stops_it() {
 }
 
 #[test]
+fn a_confirmed_snapshot_that_is_damaged_stops_it_and_is_named() {
+    let (repository, store) = repository();
+    let id = backup(&repository, &[1, 2]);
+    let name = ObjectName::new(ObjectKind::Snapshot, id);
+    let half = store.get(&name).unwrap()[..100].to_vec();
+    store.delete(&name).unwrap();
+    store.put(&name, half).unwrap();
+    match prune(&reopened(&store), &options(), &Quiet, &Cancel::default()) {
+        Err(RepositoryError::Format { object, .. }) => assert_eq!(object, name.to_string()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn copies_of_a_killed_prune_are_used_and_not_made_again() {
     let (repository, store) = repository();
     backup(&repository, &(0..60).collect::<Vec<_>>());
