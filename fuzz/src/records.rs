@@ -159,7 +159,7 @@ pub fn forget(bytes: &[u8]) {
     let (a, b) = (engine.expect("both accept"), second.expect("both accept"));
     assert_eq!((a.snapshot.0, &a.writer, a.sequence, time(a.forgotten)), (b.snapshot, &b.writer, b.sequence, b.time));
     assert_eq!(a.replaced_by.map(|id| id.0), b.replacement);
-    let exact = outer_keys(bytes).iter().all(|key| (1..=7).contains(key));
+    let exact = outer_keys(bytes).iter().all(|key| (1..=8).contains(key));
     goes_back(bytes, &a, exact, Forget::encode, Forget::decode);
 }
 

@@ -3,8 +3,10 @@
 use crate::judge::agree;
 use crate::records;
 use crate::world;
-use vault_engine::format::keys::Key;
+use vault_engine::format::keys::{Bundle, Key};
 use vault_engine::format::slot::{Secret, Slot};
+use vault_rescue::bundle as rescue_bundle;
+use vault_rescue::keys::Keys as _;
 use vault_rescue::slot as rescue;
 
 /// Cost above which nothing is derived here.
@@ -39,12 +41,44 @@ pub fn compare(bytes: &[u8], secrets: &[(Secret, rescue::Secret); 3]) {
             continue;
         }
         let (ring, roots) = (ring.expect("both accept"), roots.ok().expect("both accept"));
-        assert!(ring.roots().unwrap().iter().map(|key| key.0).eq(roots.all().iter().copied()));
+        same_bundle(ring.bundle(), &roots);
         let (label, other_label) = (slot.label(&ring), other.label(&roots));
         if agree(bytes, &label, &other_label) {
             let (label, other) = (label.expect("both accept"), other_label.expect("both accept"));
             assert_eq!((&label.label, &label.host), (&other.text, &other.host));
+            assert_eq!(label.role as u64, other.role.number());
             assert_eq!((label.created.seconds, label.created.nanoseconds), (other.made.seconds, other.made.nanoseconds));
         }
+    }
+}
+
+/// Both hold the same keys.
+fn same_bundle(engine: &Bundle, second: &rescue_bundle::Bundle) {
+    assert_eq!((engine.role() as u64, engine.epochs() as u32), (second.role.number(), second.epochs()));
+    let all = |keys: &[Key]| keys.iter().map(|key| key.0).collect::<Vec<_>>();
+    let (held, wrap_tree, public) = match engine {
+        Bundle::Owner(roots) => {
+            assert_eq!(all(roots), second.all());
+            return;
+        }
+        Bundle::Backup { held, data, tree } => (held, Vec::new(), [Some(data.encode()), Some(tree.encode())]),
+        Bundle::Prune { held, wrap_tree } => (held, all(wrap_tree), [None, None]),
+    };
+    assert_eq!((all(&held.control), all(&held.confirm), wrap_tree), (second.control.clone(), second.confirm.clone(), second.wrap_tree.clone()));
+    assert_eq!(public, [second.data_public.clone(), second.tree_public.clone()]);
+    let one = |key: &Key| Some(key.0);
+    assert_eq!([one(&held.hedge), one(&held.tree_name), one(&held.split), one(&held.own)], [second.hedge, second.tree_name, second.split, second.own]);
+    let names = held.data_names.as_ref().map(|[name, chunker]| [name.0, chunker.0]);
+    assert_eq!(names, second.data_name.zip(second.chunker).map(|(name, chunker)| [name, chunker]));
+}
+
+/// Reads the message of a slot with both readers.
+pub fn bundle(bytes: &[u8]) {
+    let engine = records::read(bytes, Bundle::decode);
+    let second = rescue_bundle::Bundle::parse(bytes);
+    if agree(bytes, &engine.as_ref().map(|_| ()).map_err(Clone::clone), &second.as_ref().map(|_| ()).map_err(Clone::clone)) {
+        let (engine, second) = (engine.expect("both accept"), second.ok().expect("both accept"));
+        same_bundle(&engine, &second);
+        assert!(Bundle::decode(&engine.encode()).expect("what is made is read") == engine);
     }
 }

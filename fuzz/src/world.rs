@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 use vault_engine::format::id::RepositoryId;
-use vault_engine::format::keys::{Key, KeyClass, KeyRing, SessionKey, SessionRandom};
+use vault_engine::format::keys::{Bundle, Key, KeyClass, KeyRing, PublicKey, Role, SessionKey, SessionRandom};
 use vault_rescue::keys::{Bytes16, Bytes32, Roots};
 
 /// The repository id of the vectors.
@@ -44,4 +44,23 @@ pub fn session(class: KeyClass) -> &'static SessionKey {
             .map(|class| ring().session_key(class, &[3; 16], "host", &SessionRandom { key: [4; 32], nonce: [5; 32], encapsulation: [7; 32] }).unwrap())
     });
     &keys[class as usize - 1]
+}
+
+/// The keys of a client that reads nothing back.
+pub fn backup_ring() -> &'static KeyRing {
+    static RING: OnceLock<KeyRing> = OnceLock::new();
+    RING.get_or_init(|| {
+        let roots: Vec<Key> = root_keys().into_iter().map(Key).collect();
+        KeyRing::of(RepositoryId(ID), Bundle::of_role(Role::Backup, &roots, Key([9; 32])).expect("two epochs"))
+    })
+}
+
+/// The public key of a class and epoch.
+pub fn public_key(class: KeyClass, epoch: u32) -> &'static PublicKey {
+    static KEYS: OnceLock<Vec<[PublicKey; 2]>> = OnceLock::new();
+    let keys = KEYS.get_or_init(|| {
+        let of = |purpose, epoch| PublicKey::of(&Key(roots().of_epoch(purpose, epoch).expect("two epochs")));
+        (0..2).map(|epoch| [of("wrap data", epoch), of("wrap tree", epoch)]).collect()
+    });
+    &keys[epoch as usize][class as usize - 1]
 }
