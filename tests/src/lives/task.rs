@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use vault_engine::format::id::ObjectId;
+use vault_engine::format::keys::Role;
 use vault_engine::format::node::Node;
 use vault_engine::format::slot::Secret;
 use vault_engine::format::snapshot::{Pin, Status};
@@ -192,7 +193,7 @@ impl Program {
             }
             Task::RepairIndex => repair_index(repository, 1, &Quiet, &never).map(|_| Done::Well),
             Task::Heal => heal(&**store, &HealOptions::default(), &Quiet, &never).map(|_| Done::Well),
-            Task::AddKey(number) => repository.add_key(&secret(*number), "more", writer).map(|_| Done::Well),
+            Task::AddKey(number) => repository.add_key(&secret(*number), Role::Owner, "more", writer).map(|_| Done::Well),
             Task::ChangeKey(number) => repository.replace_key(&secret(*number), "other", writer).map(|_| Done::Well),
             Task::RotateKeys(number) => repository.rotate_keys(&[(secret(*number), "new")], writer).map(|_| Done::Well),
             Task::Repair => unreachable!("it was done before"),
