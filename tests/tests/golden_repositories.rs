@@ -5,6 +5,7 @@ mod story;
 
 use crate::vectors::whole::listing;
 use source::Tree;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,12 +13,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use vault_engine::format::keys::Key;
 use vault_engine::format::layout::{ObjectKind, ObjectName};
 use vault_engine::format::node::{Content, Time};
+use vault_engine::format::parity::ParityScheme;
 use vault_engine::format::secret;
 use vault_engine::format::slot::Secret;
 use vault_engine::format::tree::TreeNode;
 use vault_engine::ops::backup::{BackupOptions, ParentChoice, backup};
 use vault_engine::ops::edit::{self, TagChange};
+use vault_engine::ops::heal::{HealOptions, heal};
 use vault_engine::ops::monitor::{Cancel, Quiet};
+use vault_engine::ops::scrub::{Remedy, scrub};
 use vault_engine::store::host::{Host, SystemHost};
 use vault_engine::store::repository::{InitOptions, Repository};
 use vault_engine::store::service::DirectoryStore;
@@ -54,6 +58,7 @@ fn prune(folder: &Path) {
 struct Fixed {
     looks: AtomicU64,
     throws: AtomicU64,
+    dice: &'static [u8; 32],
 }
 
 impl Host for Fixed {
@@ -68,22 +73,32 @@ impl Host for Fixed {
     fn fill_random(&self, out: &mut [u8]) {
         for part in out.chunks_mut(32) {
             let throw = self.throws.fetch_add(1, Ordering::Relaxed);
-            part.copy_from_slice(&kh(b"dice of the golden repository ..", &[&throw.to_le_bytes()])[..part.len()]);
+            part.copy_from_slice(&kh(self.dice, &[&throw.to_le_bytes()])[..part.len()]);
         }
     }
 }
 
-/// Makes `tests/golden/v1` anew where there is none: by hand, once for each version of the format, then never again.
 #[test]
 #[ignore = "by hand: makes tests/golden/v1, which must not be there yet"]
 fn make_the_golden_repository() {
-    let target = golden().join("v1");
+    make("v1", ParityScheme::None, b"dice of the golden repository ..");
+}
+
+#[test]
+#[ignore = "by hand: makes tests/golden/v1-parity, which must not be there yet"]
+fn make_the_golden_repository_with_parity() {
+    make("v1-parity", ParityScheme::ReedSolomon, b"dice of the golden repository 2.");
+}
+
+/// Makes a golden repository where there is none: by hand, once for each version of the format or what was added to it, then never again.
+fn make(folder: &str, parity: ParityScheme, dice: &'static [u8; 32]) {
+    let target = golden().join(folder);
     assert!(!target.exists(), "{} is kept for ever", target.display());
     let place = tempfile::tempdir().unwrap();
     let root = place.path().join("repo");
     fs::create_dir(&root).unwrap();
     let store = || Arc::new(DirectoryStore::new(&root).unwrap());
-    let host = Arc::new(Fixed { looks: AtomicU64::new(0), throws: AtomicU64::new(0) });
+    let host = Arc::new(Fixed { looks: AtomicU64::new(0), throws: AtomicU64::new(0), dice });
     let (key, recovery) = (Key([0x47; 32]), Key([0x52; 32]));
     let secrets = [
         (Secret::Password(PASSWORD.as_bytes().to_vec().into()), "password"),
@@ -104,7 +119,8 @@ fn make_the_golden_repository() {
         outcome.snapshot.unwrap()
     };
 
-    let repository = Repository::init(store(), host.clone(), &secrets, &InitOptions { host: "lupine".into(), ..InitOptions::default() }, None).unwrap();
+    let init = InitOptions { host: "lupine".into(), parity: Some(parity), ..InitOptions::default() };
+    let repository = Repository::init(store(), host.clone(), &secrets, &init, None).unwrap();
     let first = run(&repository, &Tree::first(), &options("first"));
     let bytes = |kind| {
         let objects = store().list(kind).unwrap().into_iter().map(|(id, _)| ObjectName::new(kind, id));
@@ -146,6 +162,8 @@ fn make_the_golden_repository() {
     })
     .unwrap();
     assert!(split && lists, "a split directory {split}, a list of lists {lists}");
+    // Room set aside for a full disk is no object.
+    let _ = fs::remove_file(root.join("reserve"));
     prune(&root);
     copy(&root, &target.join("repo"));
     fs::write(target.join("password.txt"), format!("{PASSWORD}\n")).unwrap();
@@ -159,7 +177,7 @@ fn all() -> Vec<(PathBuf, String)> {
     let folders = fs::read_dir(golden()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.join("story.txt").is_file());
     let mut all: Vec<_> = folders.map(|path| (path.clone(), fs::read_to_string(path.join("story.txt")).unwrap())).collect();
     all.sort();
-    assert!(all.iter().any(|(folder, _)| folder.ends_with("v1")));
+    assert!(["v1", "v1-parity"].iter().all(|name| all.iter().any(|(folder, _)| folder.ends_with(name))));
     all
 }
 
@@ -208,6 +226,56 @@ fn the_second_reader_reads_every_golden_repository() {
             assert_eq!(story::by_rescue(&folder.join("repo"), &secret), story, "{}", folder.display());
         }
     }
+}
+
+/// The bytes of each object.
+fn state(store: &dyn Store) -> BTreeMap<ObjectName, Vec<u8>> {
+    let names = ObjectKind::ALL.into_iter().flat_map(|kind| store.list(kind).unwrap().into_iter().map(move |(id, _)| ObjectName::new(kind, id)));
+    names.map(|name| (name, store.get(&name).unwrap())).collect()
+}
+
+#[test]
+fn what_rots_in_a_golden_repository_with_parity_is_found_read_through_and_healed() {
+    let (folder, story) = all().into_iter().find(|(folder, _)| folder.ends_with("v1-parity")).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    copy(&folder.join("repo"), place.path());
+    let store: Arc<dyn Store> = Arc::new(DirectoryStore::new(place.path()).unwrap());
+    let key = secret::read_key_file(&fs::read_to_string(folder.join("key.txt")).unwrap()).unwrap();
+    let by_engine = || {
+        let repository = Repository::open(Arc::clone(&store), Arc::new(SystemHost::default()), &[Secret::KeyFile(key.clone())], None).unwrap();
+        assert_eq!(repository.config.parity, ParityScheme::ReedSolomon);
+        story::by_engine(&repository)
+    };
+    let scrubbed = || scrub(&*store, &Quiet, &Cancel::default()).unwrap().findings;
+    assert_eq!(scrubbed(), []);
+    let whole = state(&*store);
+    let packs: Vec<&ObjectName> = whole.keys().filter(|name| matches!(name.kind, ObjectKind::DataPack | ObjectKind::MetaPack)).collect();
+    assert!(packs.len() > 3);
+    // As much as the parity makes up for, wherever it lies, and either end.
+    let number = |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
+    for round in 0..4 {
+        for name in &packs {
+            let mut bytes = whole[*name].clone();
+            let (parity, tables, length) = (number(&bytes, 48), number(&bytes, 64), bytes.len());
+            let three = 3 * (tables - parity) / 4;
+            let (start, end) = match round {
+                0 => (0, three.min(parity)),
+                1 => (parity.saturating_sub(three), parity),
+                2 => (parity, length - 128),
+                _ => (length - 128, length),
+            };
+            bytes[start..end].iter_mut().for_each(|byte| *byte = !*byte);
+            fs::write(place.path().join(name.path()), bytes).unwrap();
+        }
+        let found = scrubbed();
+        assert!(found.len() == packs.len() && found.iter().all(|finding| finding.remedy == Some(Remedy::Parity)), "round {round}: {found:?}");
+        assert_eq!(by_engine(), story, "round {round}: through the rot");
+        let outcome = heal(&*store, &HealOptions::default(), &Quiet, &Cancel::default()).unwrap();
+        assert_eq!((outcome.healed.len(), outcome.beyond.len()), (packs.len(), 0));
+        assert!(state(&*store) == whole, "round {round}: it is what it was");
+    }
+    assert_eq!((scrubbed(), by_engine()), (Vec::new(), story.clone()));
+    assert_eq!(story::by_rescue(place.path(), &vault_rescue::slot::Secret::KeyFile(key.0)), story);
 }
 
 #[test]

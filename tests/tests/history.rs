@@ -141,6 +141,14 @@ fn stats_add_up() {
     assert_eq!(number(&stats(&[]), "total_size"), 2_000_001);
     let raw = number(&stats(&["--mode", "raw-data"]), "total_size");
     assert!((1_000_000..1_300_000).contains(&raw), "each chunk once: {raw}");
+    let stats = stats(&["--mode", "raw-data"]);
+    let (parity, packed) = (number(&stats, "parity_bytes"), number(&stats, "packed_bytes"));
+    assert!((packed / 40..packed / 10).contains(&parity), "four shards to at most 128: {stats}");
+    let bare = CleanRoom::without_parity();
+    bare.backup(&source);
+    let without = bare.vault(["stats", "--json", "--mode", "raw-data"]).run().ok().events_of("stats").remove(0);
+    assert_eq!(number(&without, "parity_bytes"), 0);
+    assert!(number(&without, "packed_bytes").abs_diff(packed - parity) < packed / 50, "what is left is the same: {stats} {without}");
 }
 
 #[test]
