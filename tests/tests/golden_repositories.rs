@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use vault_engine::format::keys::Key;
+use vault_engine::format::keys::{Key, Role};
 use vault_engine::format::layout::{ObjectKind, ObjectName};
 use vault_engine::format::node::{Content, Time};
 use vault_engine::format::parity::ParityScheme;
@@ -81,17 +81,23 @@ impl Host for Fixed {
 #[test]
 #[ignore = "by hand: makes tests/golden/v1, which must not be there yet"]
 fn make_the_golden_repository() {
-    make("v1", ParityScheme::None, b"dice of the golden repository ..");
+    make("v1", ParityScheme::None, false, b"dice of the golden repository ..");
 }
 
 #[test]
 #[ignore = "by hand: makes tests/golden/v1-parity, which must not be there yet"]
 fn make_the_golden_repository_with_parity() {
-    make("v1-parity", ParityScheme::ReedSolomon, b"dice of the golden repository 2.");
+    make("v1-parity", ParityScheme::ReedSolomon, false, b"dice of the golden repository 2.");
+}
+
+#[test]
+#[ignore = "by hand: makes tests/golden/v1-roles, which must not be there yet"]
+fn make_the_golden_repository_with_roles() {
+    make("v1-roles", ParityScheme::ReedSolomon, true, b"dice of the golden repository 3.");
 }
 
 /// Makes a golden repository where there is none: by hand, once for each version of the format or what was added to it, then never again.
-fn make(folder: &str, parity: ParityScheme, dice: &'static [u8; 32]) {
+fn make(folder: &str, parity: ParityScheme, has_roles: bool, dice: &'static [u8; 32]) {
     let target = golden().join(folder);
     assert!(!target.exists(), "{} is kept for ever", target.display());
     let place = tempfile::tempdir().unwrap();
@@ -131,6 +137,16 @@ fn make(folder: &str, parity: ParityScheme, dice: &'static [u8; 32]) {
 
     let repository = Repository::open(store(), host.clone(), &[secrets[1].0.clone()], None).unwrap();
     assert_eq!(repository.keys.epoch(), 1);
+    let role_keys = [(Role::Backup, Key([0x42; 32])), (Role::Prune, Key([0x50; 32]))];
+    if has_roles {
+        for (role, key) in &role_keys {
+            repository.add_key(&Secret::KeyFile(key.clone()), *role, &role.to_string(), "lupine").unwrap();
+        }
+        // Trees and contents under keys that are wrapped to the public keys.
+        let backup = Repository::open(store(), host.clone(), &[Secret::KeyFile(role_keys[0].1.clone())], None).unwrap();
+        let of_role = BackupOptions { source: Some("role".into()), parent: ParentChoice::None, ..options("role") };
+        run(&backup, &Tree::first(), &of_role);
+    }
     let second = run(&repository, &Tree::second(), &options("second"));
     let old = repository.snapshots().unwrap().snapshots.into_iter().find(|stored| stored.id == first).unwrap();
     edit::tag(&repository, "lupine", &old, &TagChange { add: vec!["kept".into()], ..TagChange::default() }).unwrap().unwrap();
@@ -169,6 +185,11 @@ fn make(folder: &str, parity: ParityScheme, dice: &'static [u8; 32]) {
     fs::write(target.join("password.txt"), format!("{PASSWORD}\n")).unwrap();
     fs::write(target.join("key.txt"), secret::write_key_file(&key)).unwrap();
     fs::write(target.join("recovery.txt"), secret::write_recovery_key(&recovery) + "\n").unwrap();
+    if has_roles {
+        for (role, key) in &role_keys {
+            fs::write(target.join(format!("{role}.txt")), secret::write_key_file(key)).unwrap();
+        }
+    }
     fs::write(target.join("story.txt"), story).unwrap();
 }
 
@@ -177,7 +198,7 @@ fn all() -> Vec<(PathBuf, String)> {
     let folders = fs::read_dir(golden()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.join("story.txt").is_file());
     let mut all: Vec<_> = folders.map(|path| (path.clone(), fs::read_to_string(path.join("story.txt")).unwrap())).collect();
     all.sort();
-    assert!(["v1", "v1-parity"].iter().all(|name| all.iter().any(|(folder, _)| folder.ends_with(name))));
+    assert!(["v1", "v1-parity", "v1-roles"].iter().all(|name| all.iter().any(|(folder, _)| folder.ends_with(name))));
     all
 }
 
@@ -210,6 +231,26 @@ fn the_engine_reads_every_golden_repository_with_every_secret() {
         let repository = Repository::open(store, Arc::new(SystemHost::default()), &[key], None).unwrap();
         assert_eq!(story::by_engine(&repository), story, "without an index");
     }
+}
+
+#[test]
+fn keys_of_roles_open_what_their_role_opens() {
+    let (folder, _) = all().into_iter().find(|(folder, _)| folder.ends_with("v1-roles")).unwrap();
+    let open = |name: &str| {
+        let key = secret::read_key_file(&fs::read_to_string(folder.join(name)).unwrap()).unwrap();
+        let place = tempfile::tempdir().unwrap();
+        copy(&folder.join("repo"), place.path());
+        let store = Arc::new(DirectoryStore::new(place.path()).unwrap());
+        (Repository::open(store, Arc::new(SystemHost::default()), &[Secret::KeyFile(key)], None).unwrap(), place)
+    };
+    let (backup, _place) = open("backup.txt");
+    assert_eq!((backup.keys.role(), backup.snapshots().unwrap().snapshots.len()), (Role::Backup, 0));
+    let (prune, _place) = open("prune.txt");
+    let (owner, _place) = open("key.txt");
+    let ids = |repository: &Repository| repository.snapshots().unwrap().snapshots.iter().map(|stored| stored.id).collect::<Vec<_>>();
+    // What is of the first epoch too: a role's slot has all epochs.
+    assert_eq!((prune.keys.role(), ids(&prune)), (Role::Prune, ids(&owner)));
+    assert_eq!(backup.snapshots().unwrap().damaged.len(), ids(&owner).len());
 }
 
 #[test]
