@@ -15,6 +15,9 @@ fuzz_target!(|data: &[u8]| {
     let roots = world::ring().roots().expect("an owner's");
     let mut bytes = Bundle::of_role(role, &roots[..1 + usize::from(first & 4 != 0)], Key([9; 32])).expect("few epochs").encode();
     for change in rest.chunks_exact(4) {
+        if bytes.is_empty() {
+            break;
+        }
         let at = usize::from(u16::from_le_bytes([change[0], change[1]])) % bytes.len();
         match change[2] % 4 {
             0 => bytes[at] ^= change[3],
