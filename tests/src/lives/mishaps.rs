@@ -83,7 +83,6 @@ impl Life {
         let mut disk = self.disk.lock().unwrap();
         if !disk.is_settled() {
             self.was_set_back = true;
-            self.model.may_have_wrecks = true;
         }
         let torn = disk.cut_power(power);
         self.model.torn.extend(torn.iter().map(ToString::to_string));
