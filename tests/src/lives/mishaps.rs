@@ -117,6 +117,8 @@ impl Life {
         self.model.torn.insert(name.to_string());
         self.lived.harms += 1;
         self.model.is_harmed = true;
+        // A machine that saw what is gone now says so until a person settles it, repaired or not.
+        self.was_set_back = true;
         let before = self.touched();
         self.judge(Look::Whole);
         let may_lose = match kind {
