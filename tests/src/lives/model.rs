@@ -261,7 +261,8 @@ impl Model {
     /// What was harmed is whole again, as far as it can be: what lost something is nobody's promise any more.
     pub fn is_repaired(&mut self) {
         self.is_harmed = false;
-        for line in self.lines.iter_mut().filter(|line| line.is_touched) {
+        // One whose confirmation was damaged is promised again when a backup of its host has confirmed it.
+        for line in self.lines.iter_mut().filter(|line| line.is_touched || line.promise == Promise::Kept) {
             line.promise = Promise::Open;
         }
     }
