@@ -141,3 +141,24 @@ for selector in ("latest", "latest~2", "latest~x", "ab00", "AB01", "", "latest:/
     put("select", selector.encode())
     put("select", selector.encode() + b"\0\x15a,b")
     put("select", selector.encode() + b"\0\x1a/a")
+
+
+def life(seed):
+    """A life as tests/src/lives/plan.rs draws it: splitmix64."""
+    mask, state, out = (1 << 64) - 1, seed, b""
+
+    def draw():
+        nonlocal state
+        state = (state + 0x9E3779B97F4A7C15) & mask
+        z = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+        return z ^ (z >> 31)
+
+    length = 1 + (4 + draw() % 9) * 24
+    while len(out) < length:
+        out += draw().to_bytes(8, "little")
+    return out[:length]
+
+
+for seed in range(40):
+    put("lives", life(seed))

@@ -116,7 +116,7 @@ impl Life {
         if let Some((end, _)) = line.char_indices().nth(400) {
             line.truncate(end);
         }
-        self.story.0.push(line);
+        self.story.tell(line);
     }
 
     fn program(&self, machine: usize) -> Program {

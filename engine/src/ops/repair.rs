@@ -124,6 +124,8 @@ pub fn repair(repository: &mut Repository, options: &RepairOptions, monitor: &dy
     if !options.dry_run {
         repository.check_writable()?;
     }
+    // Packs are looked at after the snapshots: what one that is listed here needs was put before it. Else a backup that ends meanwhile would seem to lack its packs.
+    let snapshots = repository.snapshots()?;
     let mut survey = Survey::tables(repository, options.threads, monitor, cancel)?;
     if !index::is_right(repository, &survey)? {
         outcome.index = Some(if options.dry_run { survey.packs.len() as u64 } else { index::rebuild(repository, &survey)? });
@@ -138,7 +140,6 @@ pub fn repair(repository: &mut Repository, options: &RepairOptions, monitor: &dy
     // A tree that is written anew shall not be taken for stored because its damaged copy is there.
     session.refuse(survey.damaged());
     let session = session;
-    let snapshots = repository.snapshots()?;
     let lost_records = records::lost(repository, &snapshots)?;
     let roots = if options.orphans || lost_records.are_there() || snapshots.snapshots.is_empty() {
         roots::find(repository, &survey, &snapshots.snapshots, monitor, cancel)?

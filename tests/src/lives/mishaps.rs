@@ -83,7 +83,6 @@ impl Life {
         let mut disk = self.disk.lock().unwrap();
         if !disk.is_settled() {
             self.was_set_back = true;
-            self.model.may_have_wrecks = true;
         }
         let torn = disk.cut_power(power);
         self.model.torn.extend(torn.iter().map(ToString::to_string));
@@ -118,6 +117,8 @@ impl Life {
         self.model.torn.insert(name.to_string());
         self.lived.harms += 1;
         self.model.is_harmed = true;
+        // A machine that saw what is gone now says so until a person settles it, repaired or not.
+        self.was_set_back = true;
         let before = self.touched();
         self.judge(Look::Whole);
         let may_lose = match kind {

@@ -62,7 +62,7 @@ pub struct Model {
     wrecks: BTreeSet<ObjectId>,
     /// Objects that a power cut left cut short, or that somebody damaged.
     pub torn: BTreeSet<String>,
-    /// Two programs ran at the same time, or the power took what dead ones left: what was not confirmed may lack something.
+    /// Two programs ran at the same time: what was not confirmed may lack something.
     pub may_have_wrecks: bool,
     /// Somebody damaged something, and nobody repaired it so far.
     pub is_harmed: bool,
@@ -167,7 +167,7 @@ impl Model {
                             line.id.map(|id| id.short()),
                             of_it().map(|stored| (stored.id.short(), stored.confirmed, broken.contains(&stored.id))).collect::<Vec<_>>()
                         );
-                        line.id = line.id.or_else(|| of_it().next().filter(|_| of_it().count() == 1).map(|stored| stored.id));
+                        line.id = line.id.or_else(|| of_it().next().filter(|_| settled && of_it().count() == 1).map(|stored| stored.id));
                     }
                 }
                 Promise::Gone if !self.is_harmed => {
@@ -261,7 +261,8 @@ impl Model {
     /// What was harmed is whole again, as far as it can be: what lost something is nobody's promise any more.
     pub fn is_repaired(&mut self) {
         self.is_harmed = false;
-        for line in self.lines.iter_mut().filter(|line| line.is_touched) {
+        // One whose confirmation was damaged is promised again when a backup of its host has confirmed it.
+        for line in self.lines.iter_mut().filter(|line| line.is_touched || line.promise == Promise::Kept) {
             line.promise = Promise::Open;
         }
     }

@@ -37,13 +37,27 @@ impl std::ops::AddAssign for Lived {
     }
 }
 
-/// What happened; told when the life ends in a panic, or always where `VAULT_TESTS_TELL` is set.
+/// What happened; told when the life ends in a panic, or as it happens where `VAULT_TESTS_TELL` is set: a fuzzer ends the program before.
 #[derive(Default)]
-pub struct Story(pub Vec<String>);
+pub struct Story(Vec<String>);
+
+fn is_wanted() -> bool {
+    std::env::var_os("VAULT_TESTS_TELL").is_some()
+}
+
+impl Story {
+    /// The next thing that happened.
+    pub fn tell(&mut self, line: String) {
+        if is_wanted() {
+            eprintln!("{line}");
+        }
+        self.0.push(line);
+    }
+}
 
 impl Drop for Story {
     fn drop(&mut self) {
-        if std::thread::panicking() || std::env::var_os("VAULT_TESTS_TELL").is_some() {
+        if std::thread::panicking() && !is_wanted() {
             eprintln!("the life:\n  {}", self.0.join("\n  "));
         }
     }

@@ -1,6 +1,7 @@
 //! What a program of a life does: an operation of the engine, with all that it needs, so that it may run on any thread.
 
 use super::host::LifeHost;
+use super::reading::read;
 use crate::files::{Files, FilesSource};
 use crate::lab::secret;
 use std::path::PathBuf;
@@ -180,7 +181,8 @@ impl Program {
             }
             Task::Look(id) => {
                 let found = id.map(|id| one(repository, id)).transpose()?;
-                let files = found.map(|found| Files::of(repository, &found)).transpose()?;
+                let reading = found.map(|found| read(repository, &found)).map(|reading| reading.failure.map_or(Ok(reading.files), Err));
+                let files = reading.transpose()?;
                 let options = VerifyOptions { tables: true, threads: 1, ..VerifyOptions::default() };
                 let outcome = verify(repository, &options, &Quiet, &never)?;
                 let alarms = repository.snapshots()?.older;

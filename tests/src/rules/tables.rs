@@ -48,7 +48,7 @@ pub const HOMES: &[(&str, &[&str])] = &[
     // ours
     ("vault_engine", &["cli/src/", "engine/examples/", "tests/", "benches/", "fuzz/"]),
     ("vault_rescue", &["format-spec/src/bin/", "format-spec/tests/", "tests/", "fuzz/"]),
-    ("vault_tests", &["tests/", "benches/"]),
+    ("vault_tests", &["tests/", "benches/", "fuzz/"]),
     // tests and benches
     ("criterion", &["benches/"]),
     ("proptest", &["engine/src/", "tests/"]),
@@ -138,6 +138,7 @@ pub const NO_CHAPTER_TARGETS: &[(&str, &str)] = &[
     ("objects", "names of objects, chapters 2 and 3"),
     ("sealed", "records behind a seal that is right"),
     ("secret", "secrets as text, of chapter 7"),
+    ("lives", "whole lives with crashes: all chapters at once"),
     ("parity", "mending packs, of chapter 11"),
     ("run", "runs of the index in the cache"),
     ("patterns", "patterns of what to leave out"),
