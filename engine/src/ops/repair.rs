@@ -15,12 +15,13 @@ use crate::format::id::ObjectId;
 use crate::format::layout::ObjectKind;
 use crate::format::node::Time;
 use crate::format::snapshot::{Snapshot, Status, Summary};
-use crate::store::error::Result;
+use crate::store::error::{RepositoryError, Result};
 use crate::store::repository::{Repository, StoredSnapshot};
 use crate::store::session::Session;
 use index::Survey;
 use mend::{Mended, Mender};
 use roots::LostRoot;
+use std::collections::HashSet;
 
 /// The tag of snapshots that were found again by their trees.
 pub const RECOVERED_TAG: &str = "recovered";
@@ -109,17 +110,39 @@ pub fn repair_index(repository: &Repository, threads: usize, monitor: &dyn Monit
     index::rebuild(repository, &Survey::tables(repository, threads, monitor, cancel)?)
 }
 
+/// How often a repair begins again because a prune moved what it looks at.
+const TRIES_MAX: u32 = 5;
+
 /// Repairs a repository.
 ///
 /// # Errors
-/// Store errors, [`RepositoryError::Cancelled`], a repository that may not be written. Whatever ends a repair, the next one goes on.
+/// Store errors, [`RepositoryError::Cancelled`], a repository that may not be written, [`RepositoryError::Invalid`] where prunes keep moving what it looks at.
+/// Whatever ends a repair, the next one goes on.
 pub fn repair(repository: &mut Repository, options: &RepairOptions, monitor: &dyn Monitor, cancel: &Cancel) -> Result<RepairOutcome> {
     repository.require_contents()?;
     let mut outcome = RepairOutcome::default();
+    for _ in 0..TRIES_MAX {
+        match repair_once(repository, options, &mut outcome, monitor, cancel) {
+            // What was there when the packs were looked at lies elsewhere now: it is not lost.
+            Err(RepositoryError::Swept(_)) => {
+                monitor.note("packs were pruned meanwhile: looking again");
+                repository.lookup.refresh();
+            }
+            done => return done.map(|()| outcome),
+        }
+    }
+    Err(RepositoryError::Invalid("other programs keep pruning what this repair looks at; try again when none runs".to_owned()))
+}
+
+/// One look at everything, and what follows from it.
+///
+/// # Errors
+/// [`RepositoryError::Swept`] before anything is marked or given up, if packs that were there went meanwhile.
+fn repair_once(repository: &mut Repository, options: &RepairOptions, outcome: &mut RepairOutcome, monitor: &dyn Monitor, cancel: &Cancel) -> Result<()> {
     if !options.dry_run {
         repository.store.make_folders()?;
     }
-    outcome.config = repository.put_missing_config(options.dry_run)?;
+    outcome.config |= repository.put_missing_config(options.dry_run)?;
     let repository = &*repository;
     if !options.dry_run {
         repository.check_writable()?;
@@ -149,7 +172,7 @@ pub fn repair(repository: &mut Repository, options: &RepairOptions, monitor: &dy
     // Whoever lost nothing need not walk everything.
     if outcome.index.is_some() || outcome.packs_damaged > 0 || !roots.is_empty() {
         let mut mender = Mender::new(repository, &session, &survey, cancel);
-        let putting = Putting { repository, options, cancel };
+        let putting = Putting { repository, survey: &survey, options, cancel };
         for root in roots {
             outcome.recovered.extend(putting.recover(&mut mender, root)?);
         }
@@ -163,17 +186,30 @@ pub fn repair(repository: &mut Repository, options: &RepairOptions, monitor: &dy
         session.finish()?;
         outcome.packs_deleted = sweep_damaged(repository, &survey, options, monitor, cancel)?;
     }
-    Ok(outcome)
+    Ok(())
 }
 
 /// How snapshots are put.
 struct Putting<'a> {
     repository: &'a Repository,
+    survey: &'a Survey,
     options: &'a RepairOptions,
     cancel: &'a Cancel,
 }
 
 impl Putting<'_> {
+    /// Refuses to call anything lost if packs went since they were looked at: whoever deleted them moved what was needed first.
+    fn nothing_was_moved(&self) -> Result<()> {
+        let mut there: HashSet<ObjectId> = HashSet::new();
+        for kind in [ObjectKind::DataPack, ObjectKind::MetaPack] {
+            there.extend(self.repository.store.list(kind)?.into_iter().map(|(id, _)| id));
+        }
+        match self.survey.listed.iter().filter(|id| !there.contains(id)).count() {
+            0 => Ok(()),
+            gone => Err(RepositoryError::Swept(gone)),
+        }
+    }
+
     /// Puts a snapshot whose trees `mender` stored, or that were there; all it needs is looked at.
     fn put(&self, mender: &Mender<'_>, mut snapshot: Snapshot) -> Result<ObjectId> {
         mender.session.finish()?;
@@ -189,6 +225,9 @@ impl Putting<'_> {
     fn mend(&self, mender: &mut Mender<'_>, stored: &StoredSnapshot) -> Result<Option<MendedSnapshot>> {
         let mended = |new, marked, is_gone| Some(MendedSnapshot { old: stored.id, new, marked, is_gone });
         let whole = mender.mend(stored.snapshot.root)?;
+        if !matches!(whole, Mended::Whole) {
+            self.nothing_was_moved()?;
+        }
         Ok(match whole {
             Mended::Whole => None,
             Mended::Gone if self.options.dry_run => mended(None, 1, true),
@@ -211,7 +250,10 @@ impl Putting<'_> {
     fn recover(&self, mender: &mut Mender<'_>, root: LostRoot) -> Result<Option<RecoveredSnapshot>> {
         let (tree, marked) = match mender.mend(root.id)? {
             Mended::Whole => (root.id, 0),
-            Mended::Marked { root, marked } => (root, marked),
+            Mended::Marked { root, marked } => {
+                self.nothing_was_moved()?;
+                (root, marked)
+            }
             Mended::Gone => return Ok(None),
         };
         let snapshot = Snapshot {

@@ -23,13 +23,16 @@ pub(super) struct Survey {
     pub(super) unreadable: BTreeSet<ObjectId>,
     /// Blocks that do not open.
     pub(super) bad: BadBlocks,
+    /// All packs that were listed, those that went before they were looked at too.
+    pub(super) listed: BTreeSet<ObjectId>,
 }
 
 impl Survey {
     /// Looks at the tables of all packs.
     pub(super) fn tables(repository: &Repository, threads: usize, monitor: &dyn Monitor, cancel: &Cancel) -> Result<Self> {
         let all = listed(repository)?;
-        let found = Mutex::new(Self { packs: BTreeMap::new(), unreadable: BTreeSet::new(), bad: BadBlocks::new() });
+        let listed = all.iter().map(|pack| pack.id).collect();
+        let found = Mutex::new(Self { packs: BTreeMap::new(), unreadable: BTreeSet::new(), bad: BadBlocks::new(), listed });
         parallel(
             threads,
             all.len(),
@@ -66,7 +69,10 @@ impl Survey {
             packs.len(),
             || (),
             |(), at| {
-                let pack = repository.loader.table(repository, &packs[at])?;
+                let pack = match repository.loader.table(repository, &packs[at]) {
+                    Err(error) if error.is_gone() => return Ok(()),
+                    pack => pack?,
+                };
                 for block in 0..pack.table.blocks.len() {
                     if cancel.is_cancelled() {
                         return Err(RepositoryError::Cancelled);

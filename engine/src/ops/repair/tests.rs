@@ -118,6 +118,75 @@ fn a_segment_that_leaves_out_rows_is_made_anew() {
     assert_restores(&store, ids[1], FILES / 2);
 }
 
+/// Begins a prune of everything when the first table is read, as another machine may at any moment.
+struct Meddled {
+    inner: Arc<MemoryStore>,
+    pruned: std::sync::Once,
+}
+
+impl Meddled {
+    fn meddle(&self) {
+        self.pruned.call_once(|| {
+            let pruning = PruneOptions { unused_percent_max: 0.0, grace: std::time::Duration::ZERO, ..PruneOptions::default() };
+            assert!(prune(&reopened(&self.inner), &pruning, &Quiet, &Cancel::default()).unwrap().put.0 > 0);
+        });
+    }
+}
+
+type Answer<T> = std::result::Result<T, crate::store::StoreError>;
+
+impl Store for Meddled {
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+    fn put(&self, name: &ObjectName, bytes: Vec<u8>) -> Answer<()> {
+        self.inner.put(name, bytes)
+    }
+    fn get(&self, name: &ObjectName) -> Answer<Vec<u8>> {
+        self.inner.get(name)
+    }
+    fn get_range(&self, name: &ObjectName, range: std::ops::Range<u64>) -> Answer<Vec<u8>> {
+        self.meddle();
+        self.inner.get_range(name, range)
+    }
+    fn list(&self, kind: ObjectKind) -> Answer<Vec<(ObjectId, u64)>> {
+        self.inner.list(kind)
+    }
+    fn stat(&self, name: &ObjectName) -> Answer<Option<u64>> {
+        self.inner.stat(name)
+    }
+    fn delete(&self, name: &ObjectName) -> Answer<()> {
+        self.inner.delete(name)
+    }
+    fn adopt(&self, name: &ObjectName) {
+        self.inner.adopt(name);
+    }
+    fn barrier(&self) -> Answer<()> {
+        self.inner.barrier()
+    }
+    fn prepare(&self) -> Answer<()> {
+        self.inner.prepare()
+    }
+}
+
+#[test]
+fn what_a_prune_moves_meanwhile_is_not_lost() {
+    let (store, ids) = two();
+    let list = reopened(&store).snapshots().unwrap();
+    forget(&reopened(&store), &[list.snapshots.iter().find(|stored| stored.id == ids[0]).unwrap()]).unwrap();
+    // Without an index everything is walked.
+    let names: Vec<ObjectName> = store.list(ObjectKind::Index).unwrap().into_iter().map(|(id, _)| ObjectName::new(ObjectKind::Index, id)).collect();
+    names.iter().for_each(|name| store.delete(name).unwrap());
+    let meddled = Arc::new(Meddled { inner: store.clone(), pruned: std::sync::Once::new() });
+    let secrets = [crate::format::slot::Secret::KeyFile(crate::format::keys::Key([9; 32]))];
+    let mut repository = Repository::open(meddled.clone(), Arc::new(crate::store::host::SystemHost::default()), &secrets, None).unwrap();
+    let outcome = repair(&mut repository, &options(), &Quiet, &Cancel::default()).unwrap();
+    assert!(meddled.pruned.is_completed());
+    assert!(outcome.mended.is_empty() && !outcome.has_losses(), "{outcome:?}");
+    assert_restores(&store, ids[1], FILES / 2);
+    assert_eq!(look(&store, true).damage, []);
+}
+
 #[test]
 fn what_is_really_gone_is_told_once_every_pack_was_asked() {
     let (store, _) = two();
