@@ -16,6 +16,7 @@ mod turns;
 
 use crate::disk::{Disk, ModelStore, Power};
 use crate::files::Files;
+use crate::lab::secret;
 use host::LifeHost;
 use model::{Attempt, Look, Model};
 use plan::{Act, Cut, MACHINES, Plan, SOURCES, Step, first_files};
@@ -24,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 pub use story::Lived;
 use story::Story;
-use task::{Program, Task, first_secrets};
+use task::{Program, ROLES, Task, first_secrets};
 use vault_engine::format::id::ObjectId;
 use vault_engine::format::parity::ParityScheme;
 use vault_engine::store::Store;
@@ -86,7 +87,11 @@ impl Life {
         let disk = Arc::new(Mutex::new(Disk::default()));
         let parity = Some(if plan.has_parity { ParityScheme::ReedSolomon } else { ParityScheme::None });
         let options = InitOptions { pack_size_bytes: 64 << 10, parity, ..InitOptions::default() };
-        Repository::init(Arc::new(ModelStore::shared(disk.clone())), host.clone(), &first_secrets(), &options, None).unwrap();
+        let repository = Repository::init(Arc::new(ModelStore::shared(disk.clone())), host.clone(), &first_secrets(), &options, None).unwrap();
+        for (_, role, number) in ROLES {
+            repository.add_key(&secret(number), role, "role", "first").unwrap();
+        }
+        drop(repository);
         let sources = [0, 1, 2].map(first_files);
         let mut life = Self {
             disk,
