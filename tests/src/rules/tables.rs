@@ -136,6 +136,7 @@ pub const NO_CHAPTER_VECTORS: &[(&str, &str)] = &[
 #[rustfmt::skip]
 pub const NO_CHAPTER_TARGETS: &[(&str, &str)] = &[
     ("objects", "names of objects, chapters 2 and 3"),
+    ("bundle", "what slots hold, of chapter 7, beside the slots that lock it"),
     ("sealed", "records behind a seal that is right"),
     ("secret", "secrets as text, of chapter 7"),
     ("lives", "whole lives with crashes: all chapters at once"),

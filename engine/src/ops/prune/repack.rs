@@ -10,6 +10,7 @@ use crate::format::pack::{PackBuilder, PackKind};
 use crate::ops::monitor::{Cancel, Monitor, Progress};
 use crate::ops::parallel::{lock, parallel};
 use crate::store::error::{RepositoryError, Result};
+use crate::store::healed::get_checked;
 use crate::store::load::{PackTable, pack_name};
 use crate::store::repository::{Repository, object_id};
 use crate::store::{StoreError, StoreErrorKind};
@@ -91,6 +92,8 @@ struct Scratch {
     boxed: Vec<u8>,
     plain: Vec<u8>,
     pack: Vec<u8>,
+    /// The pack that was read whole last, since its blocks cannot be opened.
+    sealed: Option<(ObjectId, Arc<Vec<u8>>)>,
 }
 
 type Built = (Option<Vec<u8>>, Vec<ObjectId>);
@@ -169,7 +172,7 @@ impl Old<'_> {
     ) -> Result<()> {
         let repository = self.repository;
         if self.kind == PackKind::Data && !repository.keys.role().reads_contents() {
-            return self.take_sealed(table, run, builder);
+            return self.take_sealed(table, run, scratch, builder);
         }
         let bytes = match repository.store.get_range(&table.name(), range.clone()).map_err(RepositoryError::from) {
             Err(error) if error.is_damage() => sound_range(repository, table, &range).ok_or(error)?,
@@ -210,10 +213,18 @@ impl Old<'_> {
     }
 
     /// Appends blocks that nobody here can open: instead of their seals the hash of the whole pack says that they are as they were put.
-    fn take_sealed(&self, table: &Arc<PackTable>, run: &[Moved], builder: &mut PackBuilder) -> Result<()> {
+    fn take_sealed(&self, table: &Arc<PackTable>, run: &[Moved], scratch: &mut Scratch, builder: &mut PackBuilder) -> Result<()> {
         let name = table.name();
-        let bytes = self.repository.loader.sound_pack(self.repository, &name);
-        let bytes = bytes.ok_or_else(|| StoreError::new(StoreErrorKind::Corrupt, name, "its hash is not its name, and it cannot be mended"))?;
+        let bytes = match scratch.sealed.take() {
+            Some((id, bytes)) if id == name.id => bytes,
+            _ => match get_checked(&*self.repository.store, &name) {
+                Ok(bytes) => Arc::new(bytes),
+                // One that is gone was taken by another sweeper, and nobody's loss.
+                Err(error) if error.is_damage() && !error.is_gone() => self.repository.loader.sound_pack(self.repository, &name).ok_or(error)?,
+                Err(error) => return Err(error),
+            },
+        };
+        scratch.sealed = Some((name.id, bytes.clone()));
         for (_, block) in run {
             let row = &table.table.blocks[block.block as usize];
             let boxed = bytes.get(row.offset as usize..).and_then(|rest| rest.get(..row.box_length as usize));
