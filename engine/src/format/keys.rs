@@ -66,11 +66,6 @@ impl Role {
     pub fn reads_trees(self) -> bool {
         self != Self::Backup
     }
-
-    /// Whether it stores contents.
-    pub fn stores_contents(self) -> bool {
-        self != Self::Prune
-    }
 }
 
 impl std::fmt::Display for Role {
@@ -148,11 +143,10 @@ impl KeyRing {
 
     /// The keys that follow from what a slot holds.
     pub fn of(repository: RepositoryId, bundle: Bundle) -> Self {
-        let both = |root: &Key, class| derive(class, root);
         let (held, data, tree, own) = match &bundle {
             Bundle::Owner(roots) => {
                 let first = roots.first().expect("a bundle holds at least one root key");
-                let all = |context| Wrapping::Both(roots.iter().map(|root| both(root, context)).collect());
+                let all = |context| Wrapping::Both(roots.iter().map(|root| derive(context, root)).collect());
                 let own = [derive("vault v1 cache", first), derive("vault v1 local", first)];
                 (RoleKeys::of_owner(roots, Key([0; 32])), all(WRAP_DATA), all(WRAP_TREE), own)
             }

@@ -1,6 +1,5 @@
 //! What a key slot holds: root keys, or for other roles than the owner's some of what follows from them (SPEC chapter 7).
 
-use super::recipient::PUBLIC_LENGTH;
 use super::{Key, PublicKey, Role, WRAP_DATA, WRAP_TREE, derive};
 use crate::format::cbor::{self, Decoder, MapWriter};
 use crate::format::error::{FormatError, Result};
@@ -213,9 +212,5 @@ fn keys(d: &mut Decoder<'_>, what: &'static str, most: usize) -> Result<Vec<Key>
 }
 
 fn public(d: &mut Decoder<'_>) -> Result<Box<PublicKey>> {
-    let bytes = d.bytes("public key")?;
-    if bytes.len() != PUBLIC_LENGTH {
-        return Err(FormatError::WrongField("public key"));
-    }
-    PublicKey::decode(bytes).map(Box::new)
+    PublicKey::decode(d.bytes("public key")?).map(Box::new)
 }

@@ -5,8 +5,6 @@ use crate::format::error::{FormatError, Result};
 use x_wing::{Ciphertext, Decapsulate, DecapsulationKey, Decapsulator, EncapsulationKey, KeyExport};
 use zeroize::Zeroizing;
 
-/// Length in bytes of a public key.
-pub const PUBLIC_LENGTH: usize = x_wing::ENCAPSULATION_KEY_SIZE;
 /// Length in bytes of an encapsulation.
 pub const ENCAPSULATION_LENGTH: usize = x_wing::CIPHERTEXT_SIZE;
 
@@ -24,7 +22,7 @@ impl PublicKey {
         Self(secret(wrap).encapsulation_key().clone())
     }
 
-    /// Reads a key.
+    /// Reads a key, 1,216 bytes that pass the check of FIPS 203, chapter 7.2.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         EncapsulationKey::try_from(bytes).map(Self).map_err(|_| FormatError::WrongField("public key"))
     }

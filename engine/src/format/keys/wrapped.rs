@@ -64,20 +64,17 @@ pub fn check_wrapped(class: KeyClass, wrapped: &[u8]) -> Result<()> {
 
 type KeyAndCommitment = (Zeroizing<[u8; 32]>, [u8; 32]);
 
-fn symmetric(wrap: &super::Key, class: KeyClass, session: &[u8]) -> KeyAndCommitment {
-    let mut hasher = blake3::Hasher::new_keyed(&wrap.0);
-    hasher.update(&[class as u8]);
-    hasher.update(session);
-    key_and_commitment(&hasher)
-}
-
-fn to_public(shared: &[u8; 32], class: KeyClass, session: &[u8], encapsulation: &[u8]) -> KeyAndCommitment {
-    let key = Zeroizing::new(blake3::derive_key("vault v1 wrap to public", shared));
-    let mut hasher = blake3::Hasher::new_keyed(&key);
+/// What wraps a session's key, from a wrap key and no encapsulation, or from what was encapsulated.
+fn wrapping_key(key: &[u8; 32], class: KeyClass, session: &[u8], encapsulation: &[u8]) -> KeyAndCommitment {
+    let mut hasher = blake3::Hasher::new_keyed(key);
     hasher.update(&[class as u8]);
     hasher.update(session);
     hasher.update(encapsulation);
     key_and_commitment(&hasher)
+}
+
+fn of_shared(shared: &[u8; 32]) -> Zeroizing<[u8; 32]> {
+    Zeroizing::new(blake3::derive_key("vault v1 wrap to public", shared))
 }
 
 /// What a wrapped key is bound to.
@@ -106,7 +103,7 @@ impl WrapPlace {
     /// [`KeyRing::session_key`] makes them as they should be.
     pub fn wrap_to(&self, public: &PublicKey, random: &[u8; 64], key: &[u8; 32], nonce: &[u8; 32]) -> WrappedKey {
         let (encapsulation, shared) = public.encapsulate(random);
-        self.wrap(TO_PUBLIC, to_public(&shared, self.class, &self.session, &encapsulation), &encapsulation, key, nonce)
+        self.wrap(TO_PUBLIC, wrapping_key(&of_shared(&shared), self.class, &self.session, &encapsulation), &encapsulation, key, nonce)
     }
 }
 
@@ -136,7 +133,7 @@ impl KeyRing {
 
         let place = WrapPlace { repository: self.repository, class, epoch: self.epoch(), session: *session };
         let wrapped = match self.wrapping(class) {
-            Wrapping::Both(keys) => place.wrap(SYMMETRIC, symmetric(&keys[place.epoch as usize], class, session), &[], &key, &random.nonce),
+            Wrapping::Both(keys) => place.wrap(SYMMETRIC, wrapping_key(&keys[place.epoch as usize].0, class, session, &[]), &[], &key, &random.nonce),
             Wrapping::Wrap(public) => {
                 let mut hasher = blake3::Hasher::new_keyed(&derive("vault v1 encapsulate", &self.hedge).0);
                 hedged(&mut hasher, &random.encapsulation);
@@ -167,8 +164,8 @@ impl KeyRing {
         let session = &wrapped[8..HEAD];
         let (head, boxed) = wrapped.split_at(wrapped.len() - BOX_LENGTH);
         let (wrapping, commitment) = match head[COMMITMENT_END..] {
-            [] => symmetric(wrap, class, session),
-            ref encapsulation => to_public(&*decapsulate(wrap, encapsulation)?, class, session, encapsulation),
+            [] => wrapping_key(&wrap.0, class, session, &[]),
+            ref encapsulation => wrapping_key(&of_shared(&*decapsulate(wrap, encapsulation)?), class, session, encapsulation),
         };
         if !equal_in_constant_time(&commitment, &head[HEAD..COMMITMENT_END]) {
             return Err(FormatError::WrongKey);
