@@ -20,7 +20,6 @@ use crate::store::load::BadBlocks;
 use crate::store::repository::{Repository, StoredSnapshot};
 use crate::store::reserve::RESERVE_BYTES;
 use crate::store::sweeps;
-pub(super) use ground::listed;
 use ground::{Bits, Ground};
 use mark::{Marks, Walk};
 use plan::{Limits, Plan, Use};
@@ -192,7 +191,7 @@ pub fn prune(repository: &Repository, options: &PruneOptions, monitor: &dyn Moni
 /// Sets room aside for the next prune on a full store: for the record of all packs, and for the largest index segment. Best effort.
 fn keep_reserve(repository: &Repository, monitor: &dyn Monitor) {
     let segments = repository.store.list(ObjectKind::Index).unwrap_or_default();
-    let packs = ground::listed(repository).unwrap_or_default().len() as u64;
+    let packs = repository.packs_in_store().unwrap_or_default().len() as u64;
     let bytes = segments.iter().map(|(_, length)| *length).max().unwrap_or_default() + packs * 64;
     if let Err(error) = repository.store.keep_reserve(bytes.max(RESERVE_BYTES)) {
         monitor.note(&format!("no room could be set aside for a prune on a full store: {error}"));
@@ -201,7 +200,7 @@ fn keep_reserve(repository: &Repository, monitor: &dyn Monitor) {
 
 fn has_changed(repository: &Repository, packs: &[IndexedPack]) -> Result<bool> {
     let names = |packs: &[IndexedPack]| packs.iter().map(|pack| pack.id).collect::<BTreeSet<ObjectId>>();
-    Ok(names(packs) != names(&ground::listed(repository)?))
+    Ok(names(packs) != names(&repository.packs_in_store()?))
 }
 
 fn prune_once(
@@ -225,7 +224,7 @@ fn prune_once(
     let ended: Vec<[u8; 16]> = snapshots.iter().filter_map(|stored| stored.session).collect();
     snapshots.retain(|stored| !options.gone.contains(&stored.id));
     let mut ground = Ground::default();
-    *listed = ground::listed(repository)?;
+    *listed = repository.packs_in_store()?;
     ground.add(repository, listed, options.threads)?;
     ground.take_unreadable(&options.damaged.packs);
     for (pack, error) in &ground.unreadable {

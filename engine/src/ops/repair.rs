@@ -200,10 +200,7 @@ struct Putting<'a> {
 impl Putting<'_> {
     /// Refuses to call anything lost if packs went since they were looked at: whoever deleted them moved what was needed first.
     fn nothing_was_moved(&self) -> Result<()> {
-        let mut there: HashSet<ObjectId> = HashSet::new();
-        for kind in [ObjectKind::DataPack, ObjectKind::MetaPack] {
-            there.extend(self.repository.store.list(kind)?.into_iter().map(|(id, _)| id));
-        }
+        let there: HashSet<ObjectId> = self.repository.packs_in_store()?.into_iter().map(|pack| pack.id).collect();
         match self.survey.listed.iter().filter(|id| !there.contains(id)).count() {
             0 => Ok(()),
             gone => Err(RepositoryError::Swept(gone)),

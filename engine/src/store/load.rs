@@ -345,6 +345,15 @@ impl Repository {
         Ok(plain[place.offset..place.offset + length as usize].to_vec())
     }
 
+    /// All packs that the store lists, those of trees first.
+    pub(crate) fn packs_in_store(&self) -> Result<Vec<IndexedPack>> {
+        let mut packs = Vec::new();
+        for (kind, object_kind) in [(PackKind::Meta, ObjectKind::MetaPack), (PackKind::Data, ObjectKind::DataPack)] {
+            packs.extend(self.store.list(object_kind)?.into_iter().map(|(id, length)| IndexedPack { id, kind, length }));
+        }
+        Ok(packs)
+    }
+
     /// Whether an object exists in the store with this length.
     pub(crate) fn exists(&self, pack: &IndexedPack) -> Result<()> {
         let name = pack_name(pack.kind, pack.id);

@@ -10,7 +10,6 @@ use super::repository::Repository;
 use crate::format::id::ObjectId;
 use crate::format::index::{IndexRow, IndexedPack, ROW, Segment};
 use crate::format::layout::{ObjectKind, ObjectName};
-use crate::format::pack::PackKind;
 use crate::format::seal::Sealed;
 use gather::Gathered;
 use held::Held;
@@ -172,11 +171,8 @@ impl Lookup {
 
 /// Takes the rows of all packs but some from the packs' own tables; returns the packs whose tables could be read.
 fn gather_tables(repository: &Repository, but: &HashSet<ObjectId>, gathered: &Mutex<Gathered<'_>>) -> Result<HashSet<ObjectId>> {
-    let mut packs = Vec::new();
-    for (kind, object_kind) in [(PackKind::Meta, ObjectKind::MetaPack), (PackKind::Data, ObjectKind::DataPack)] {
-        let listed = repository.store.list(object_kind)?.into_iter().filter(|(id, _)| !but.contains(id));
-        packs.extend(listed.map(|(id, length)| IndexedPack { id, kind, length }));
-    }
+    let mut packs = repository.packs_in_store()?;
+    packs.retain(|pack| !but.contains(&pack.id));
     let opened = Mutex::new(HashSet::new());
     parallel(
         SCAN_THREADS,

@@ -2,7 +2,6 @@
 
 use crate::format::id::ObjectId;
 use crate::format::index::{IndexRow, IndexedPack};
-use crate::format::layout::ObjectKind;
 use crate::format::pack::{MOVED_SESSION, PackKind};
 use crate::ops::parallel::{lock, parallel};
 use crate::store::error::{RepositoryError, Result};
@@ -49,15 +48,6 @@ pub struct Ground {
     runs: Vec<Run>,
     rows: Vec<IndexRow>,
     bits: u64,
-}
-
-/// All packs in the store.
-pub fn listed(repository: &Repository) -> Result<Vec<IndexedPack>> {
-    let mut packs = Vec::new();
-    for (kind, object_kind) in [(PackKind::Meta, ObjectKind::MetaPack), (PackKind::Data, ObjectKind::DataPack)] {
-        packs.extend(repository.store.list(object_kind)?.into_iter().map(|(id, length)| IndexedPack { id, kind, length }));
-    }
-    Ok(packs)
 }
 
 impl Ground {

@@ -1,6 +1,6 @@
 //! Index segments of a prune: some for what it put, others in place of those that speak of what it deletes.
 
-use super::ground::{Ground, listed};
+use super::ground::Ground;
 use crate::format::id::ObjectId;
 use crate::format::index::{IndexRow, ROWS_MAX, Segment};
 use crate::format::layout::{ObjectKind, ObjectName};
@@ -79,7 +79,7 @@ pub fn rewrite(repository: &Repository, ground: &mut Ground, threads: usize, is_
     replaced.sort_unstable_by_key(|id| (segments[id].0.iter().filter(|pack| !goes(pack)).count(), *id));
     if replaced.iter().flat_map(|id| &segments[id].0).any(|pack| !goes(pack) && !ground.numbers.contains_key(pack)) {
         // Packs that a writer put since the packs were listed.
-        ground.add(repository, &listed(repository)?, threads)?;
+        ground.add(repository, &repository.packs_in_store()?, threads)?;
     }
     for replaced in replaced.chunks_mut(if is_tight { 1 } else { usize::MAX }) {
         replaced.sort_unstable();

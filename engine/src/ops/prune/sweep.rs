@@ -1,6 +1,6 @@
 //! Drives the rules of a sweeper over the store: one phase of the plan.
 
-use super::ground::{Copy, listed};
+use super::ground::Copy;
 use super::mark::Walk;
 use super::repack::{Counter, Old, Repacked, repack};
 use super::{Prune, plan, roots, segments, usage};
@@ -95,7 +95,7 @@ pub fn sweep(prune: &mut Prune<'_>, dead: &[usize], round: &[usize], total_bytes
                 // Packs after snapshots: what a snapshot seen here needs is there by now.
                 let snapshots = roots(repository, prune.monitor)?;
                 if snapshots.iter().any(|stored| !prune.marks.walked.contains(&stored.id)) || !prune.marks.missing.is_empty() {
-                    prune.ground.add(repository, &listed(repository)?, prune.options.threads)?;
+                    prune.ground.add(repository, &repository.packs_in_store()?, prune.options.threads)?;
                     let walk = Walk { repository, ground: &prune.ground, cancel: prune.cancel };
                     prune.marks.walk(&walk, &snapshots)?;
                 }
@@ -212,7 +212,7 @@ fn move_round(prune: &mut Prune<'_>, round: &[usize], total_bytes: u64) -> Resul
 fn see_packs(prune: &Prune<'_>) -> Result<BTreeSet<ObjectId>> {
     let store = &*prune.repository.store;
     if !store.listings_are_late() {
-        return Ok(listed(prune.repository)?.into_iter().map(|pack| pack.id).collect());
+        return Ok(prune.repository.packs_in_store()?.into_iter().map(|pack| pack.id).collect());
     }
     let mut there = BTreeSet::new();
     for place in &prune.ground.packs {

@@ -6,7 +6,7 @@ use crate::format::layout::{ObjectKind, ObjectName};
 use crate::format::seal::Sealed;
 use crate::ops::monitor::{Cancel, Monitor, Progress};
 use crate::ops::parallel::{lock, parallel};
-use crate::ops::prune::{listed, put_segments};
+use crate::ops::prune::put_segments;
 use crate::store::StoreErrorKind;
 use crate::store::error::{RepositoryError, Result};
 use crate::store::load::{BadBlocks, pack_name};
@@ -30,7 +30,7 @@ pub(super) struct Survey {
 impl Survey {
     /// Looks at the tables of all packs.
     pub(super) fn tables(repository: &Repository, threads: usize, monitor: &dyn Monitor, cancel: &Cancel) -> Result<Self> {
-        let all = listed(repository)?;
+        let all = repository.packs_in_store()?;
         let listed = all.iter().map(|pack| pack.id).collect();
         let found = Mutex::new(Self { packs: BTreeMap::new(), unreadable: BTreeSet::new(), bad: BadBlocks::new(), listed });
         parallel(

@@ -34,11 +34,7 @@ enum Why {
 }
 
 fn listed(repository: &Repository) -> Result<HashMap<ObjectId, IndexedPack>> {
-    let mut present = HashMap::new();
-    for (kind, object) in [(PackKind::Meta, ObjectKind::MetaPack), (PackKind::Data, ObjectKind::DataPack)] {
-        present.extend(repository.store.list(object)?.into_iter().map(|(id, length)| (id, IndexedPack { id, kind, length })));
-    }
-    Ok(present)
+    Ok(repository.packs_in_store()?.into_iter().map(|pack| (pack.id, pack)).collect())
 }
 
 /// A repository as its store really is.

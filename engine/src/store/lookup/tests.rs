@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::format::keys::Key;
+use crate::format::pack::PackKind;
 use crate::format::slot::Secret;
 use crate::store::Store;
 use crate::store::host::SystemHost;

@@ -2,8 +2,6 @@
 
 use crate::format::id::ObjectId;
 use crate::format::index::IndexedPack;
-use crate::format::layout::ObjectKind;
-use crate::format::pack::PackKind;
 use crate::store::error::Result;
 use crate::store::healed::is_whole;
 use crate::store::load::pack_name;
@@ -18,11 +16,8 @@ const THREADS: usize = 4;
 /// The `wanted` ones of these packs whose bytes have the hash that is their name.
 pub(super) fn whole_packs(repository: &Repository, wanted: &dyn Fn(&ObjectId) -> bool) -> Result<Vec<IndexedPack>> {
     let indexed = repository.lookup.packs(repository)?;
-    let mut left = Vec::new();
-    for (kind, object_kind) in [(PackKind::Data, ObjectKind::DataPack), (PackKind::Meta, ObjectKind::MetaPack)] {
-        let listed = repository.store.list(object_kind)?.into_iter().map(|(id, length)| IndexedPack { id, kind, length });
-        left.extend(listed.filter(|pack| !indexed.contains_key(&pack.id) && wanted(&pack.id)));
-    }
+    let mut left = repository.packs_in_store()?;
+    left.retain(|pack| !indexed.contains_key(&pack.id) && wanted(&pack.id));
     let whole = Mutex::new(BTreeSet::new());
     parallel(
         THREADS,
